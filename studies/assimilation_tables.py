@@ -4,8 +4,8 @@ A row is one observing network: the fractions observed, or one change from 5 % o
 right error. The planet, the forecast model and the filters are those of one data root, `--trained`; without it they are
 trained in data_tables/assimilate/trained. Each row links to them, and cycles and scores filters in a folder of its own,
 the least costly filters first; what has scores is not run again, and its draws are deleted. After each the program adds
-its scores to the record docs/results/assimilation.csv and writes the document from it; `--print-only` does that
-alone, `--only` runs some rows and `--filters` some filters. The row `another planet` observes a planet with other
+its scores to the record docs/results/assimilation.csv and writes the document from it; `--write-only` does that
+alone, `--print-only` prints the tables and writes nothing, `--only` runs some rows and `--filters` some filters. The row `another planet` observes a planet with other
 parameters, which the forecast model and the filters were not trained on; it uses `fieldcast.cycle`, as for a record
 of one's own.
 """
@@ -110,12 +110,16 @@ def main() -> int:
     parser.add_argument("--trained", help="a data root of the environment demo with its filters")
     parser.add_argument("--only", nargs="*", choices=[row.name for row in ROWS], help="some rows")
     parser.add_argument("--filters", nargs="*", help="some filters of the rows")
-    parser.add_argument("--print-only", action="store_true", help="run nothing")
+    parser.add_argument("--print-only", action="store_true", help="run and write nothing: print the tables")
+    parser.add_argument("--write-only", action="store_true", help="run nothing: write the tables from the record")
     arguments = parser.parse_args()
+    if arguments.print_only:
+        sys.stdout.write("\n\n".join(tables(update_record()).values()) + "\n")
+        return 0
     trained = Path(arguments.trained).resolve() if arguments.trained else STORE / "trained"
     jobs = [(row, name) for name in BY_COST for row in ROWS if name in row.filters]
     failed = []
-    for row, name in [] if arguments.print_only else jobs:
+    for row, name in [] if arguments.write_only else jobs:
         if row.name not in (arguments.only or [row.name]) or name not in (arguments.filters or [name]):
             continue
         run_row = run_on_another_planet if row.planet else run
@@ -312,11 +316,16 @@ def board(row: Row) -> pd.DataFrame:
 def write(record: pd.DataFrame) -> None:
     """Put the tables between their marks in the document."""
     document = DOCUMENT.read_text(encoding="utf-8")
-    if len(record):
-        document = between_marks(document, MARK, text(record))
-    if len(daily := daily_record("")):
-        document = between_marks(document, DAILY_MARK, stability_text(daily))
+    for mark, content in tables(record).items():
+        document = between_marks(document, mark, content)
     write_atomically(DOCUMENT, document)
+
+
+def tables(record: pd.DataFrame) -> dict[str, str]:
+    """The tables that have rows, by mark."""
+    daily = daily_record("")
+    recorded = {MARK: (record, text), DAILY_MARK: (daily, stability_text)}
+    return {mark: table(rows) for mark, (rows, table) in recorded.items() if len(rows)}
 
 
 def stability_text(daily: pd.DataFrame) -> str:

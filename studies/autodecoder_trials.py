@@ -4,7 +4,7 @@ The report's test error is five times its training error, and its uniform poster
 Each trial trains one model as the setting `reduced` of `make tables` does, and measures the errors of training and test
 images after several numbers of steps of the fit of their codes, which one training serves; beside them the error of
 training images with the codes that the table learnt. Trials with a record in docs/reports/data/autodecoder_trials.csv
-are skipped; `--print-only` writes the table from it.
+are skipped; `--write-only` writes the table from it, and `--print-only` prints it and writes nothing.
 """
 
 from __future__ import annotations
@@ -77,15 +77,17 @@ def main() -> int:
     """Run missing trials, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fashion-mnist", help="folder of the IDX files; by default they are downloaded")
-    parser.add_argument(
-        "--print-only", action="store_true", help="run nothing; write the table from the record"
-    )
+    parser.add_argument("--print-only", action="store_true", help="run and write nothing: print the table")
+    parser.add_argument("--write-only", action="store_true", help="run nothing: write the table from the record")
     parser.add_argument("--only", choices=[row.label for row in TRIALS], help="one trial")
     arguments = parser.parse_args()
+    if arguments.print_only:
+        sys.stdout.write(text(record()) + "\n")
+        return 0
     path = arguments.fashion_mnist
     folders = {"fashion_mnist": path and str(Path(path).resolve())}
     failed = []
-    for row in () if arguments.print_only else TRIALS:
+    for row in () if arguments.write_only else TRIALS:
         if arguments.only in (None, row.label) and row.label not in set(record()["trial"]):
             job = Job("reduced", TABLE, row, SEED)
             if trained(job, folders):

@@ -5,7 +5,8 @@ data root, the classical ones first; one whose scores exist is not run again: de
 code or of conf/. After each, its rows of the leaderboard replace those in the record, docs/results/SETTING_TASK.csv,
 its long rollout those in SETTING_rollouts.csv, and a line in runs.csv says when and where it ran, from which commit and
 for how long, and whether a time limit ended its training. The tables in the document are written from the record;
-`--print-only` does that alone. `--only` runs some experiments, `--missing` those that the record lacks.
+`--write-only` does that alone, and `--print-only` prints them and writes nothing. `--only` runs some experiments,
+`--missing` those that the record lacks.
 
 Paired differences need the reference and skill the climatological ensemble in the same data root, so these always run.
 """
@@ -97,14 +98,18 @@ def main() -> int:
     parser.add_argument("--path", default="", help="the file of the setting")
     parser.add_argument("--only", nargs="*", help="addresses of experiments, such as forecast.vae")
     parser.add_argument("--missing", action="store_true", help="only experiments that the record lacks")
-    parser.add_argument("--print-only", action="store_true", help="run nothing")
+    parser.add_argument("--print-only", action="store_true", help="run and write nothing: print the tables")
+    parser.add_argument("--write-only", action="store_true", help="run nothing: write the tables from the record")
     arguments = parser.parse_args()
     setting = SETTINGS[arguments.setting]
-    if setting.file and not arguments.path and not arguments.print_only:
+    if arguments.print_only:
+        sys.stdout.writelines(f"{text(setting, task)}\n" for task in recorded_tasks(setting))
+        return 0
+    if setting.file and not arguments.path and not arguments.write_only:
         parser.error(f"give the file {setting.file} of this setting: --path FILE")
     failed = []
     for experiment in (
-        [] if arguments.print_only else experiments_to_run(setting, arguments.only, arguments.missing)
+        [] if arguments.write_only else experiments_to_run(setting, arguments.only, arguments.missing)
     ):
         address = experiment.address
         if not scores_of(setting, address).exists() and not run(setting, address, arguments.path):
@@ -215,11 +220,15 @@ def runs(setting: Setting) -> pd.DataFrame:
 
 def write(setting: Setting) -> None:
     """Write the tables of a setting into the document of each task."""
-    for task in setting.tasks:
-        if (RECORD / f"{setting.name}_{task}.csv").exists():
-            document = DOCUMENTS / f"{task}.md"
-            page = document.read_text(encoding="utf-8")
-            write_atomically(document, between_marks(page, f"{setting.name} {task}", text(setting, task)))
+    for task in recorded_tasks(setting):
+        document = DOCUMENTS / f"{task}.md"
+        page = document.read_text(encoding="utf-8")
+        write_atomically(document, between_marks(page, f"{setting.name} {task}", text(setting, task)))
+
+
+def recorded_tasks(setting: Setting) -> list[str]:
+    """Tasks of a setting that have scores in the record."""
+    return [task for task in setting.tasks if (RECORD / f"{setting.name}_{task}.csv").exists()]
 
 
 def text(setting: Setting, task: str) -> str:

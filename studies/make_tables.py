@@ -5,7 +5,7 @@ under data_tables/, named by the row's parameters, and does not run it again onc
 after a change of code or of conf/. `--jobs` rows run at a time, each on its share of the cores, with their output in
 run.log in their folders. After every row the program prints the tables and adds the scores, with the day, the machine
 and the seconds, to the record docs/results/samples.csv; it writes the document from the record at the end, or with
-`--print-only`. `--missing` skips rows that are in the record, whatever machine ran them. The last step draws the
+`--write-only`; `--print-only` prints the tables and writes nothing. `--missing` skips rows that are in the record, whatever machine ran them. The last step draws the
 figures of each table, for the rows with the first seed: data_tables/SETTING/figures/TABLE/08_reporting.
 """
 
@@ -119,9 +119,8 @@ def main() -> int:
     parser.add_argument("--fashion-mnist", help="folder of the IDX files; by default they are downloaded")
     parser.add_argument("--only", choices=[table.name for table in TABLES], help="one table")
     parser.add_argument("--missing", action="store_true", help="only rows that the record lacks")
-    parser.add_argument(
-        "--print-only", action="store_true", help="run nothing; write the tables from the record"
-    )
+    parser.add_argument("--print-only", action="store_true", help="run and write nothing: print the tables")
+    parser.add_argument("--write-only", action="store_true", help="run nothing: write the tables from the record")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count(), help="rows at a time (default: one per core)"
     )
@@ -134,30 +133,36 @@ def main() -> int:
     folders = {"mnist": arguments.mnist, "fashion_mnist": arguments.fashion_mnist}
     folders = {name: folder and str(Path(folder).resolve()) for name, folder in folders.items()}
     pending = [job for job in all_jobs(setting, tables) if not job.scores.exists()]
-    recorded = record([job for job in all_jobs(setting, TABLES) if job.scores.exists()])
+    finished = [job for job in all_jobs(setting, TABLES) if job.scores.exists()]
+    recorded = record([] if arguments.print_only else finished)
     if arguments.missing:
         pending = [job for job in pending if key(job) not in recorded.index]
+    if arguments.print_only:
+        sys.stdout.write("\n\n".join(page_parts(setting, recorded)) + "\n")
+        return 0
     failed = []
-    for job, well in side_by_side([] if arguments.print_only else pending, folders, max(1, arguments.jobs)):
+    for job, well in side_by_side([] if arguments.write_only else pending, folders, max(1, arguments.jobs)):
         if well:
             recorded = record([job])
         else:
             failed.append(log_file(job.folder))
         sys.stdout.write("\n\n".join(text(setting, table, recorded) for table in tables) + "\n")
-    if not arguments.print_only:
+    if not arguments.write_only:
         undrawn = (table for table in tables if not draw(setting, table, folders))
         failed += [log_file(figures_of(setting, table)) for table in undrawn]
-    parts = [text(setting, table, recorded) for table in TABLES if table.of(setting)]
     document = DOCUMENT.read_text(encoding="utf-8")
-    write_atomically(
-        DOCUMENT,
-        between_marks(document, SETTINGS[setting].mark, "\n\n".join([heading(setting, recorded), *parts])),
-    )
+    parts = page_parts(setting, recorded)
+    write_atomically(DOCUMENT, between_marks(document, SETTINGS[setting].mark, "\n\n".join(parts)))
     if failed:
         sys.stderr.write(
             f"{len(failed)} failed: for the reasons see {', '.join(failed)}. Then run the command again.\n"
         )
     return 1 if failed else 0
+
+
+def page_parts(setting: str, recorded: pd.DataFrame) -> list[str]:
+    """Heading and tables of a setting."""
+    return [heading(setting, recorded), *(text(setting, t, recorded) for t in TABLES if t.of(setting))]
 
 
 def side_by_side(jobs: Sequence[Job], folders: Folders, abreast: int) -> Iterator[tuple[Job, bool]]:

@@ -3,7 +3,8 @@
     python -m studies.mse_of_000 planet --by variable        # the simulated planet every six hours
     python -m studies.mse_of_000 winter --by cell --path era5_djf_2.5deg.nc
     python -m studies.mse_of_000 winter --by cell --baselines --path era5_djf_2.5deg.nc     # without the VAE: seconds
-    python -m studies.mse_of_000 --print-only                # the table and the picture, from the record
+    python -m studies.mse_of_000 --print-only                # the table, from the record; writes nothing
+    python -m studies.mse_of_000 --write-only                # the picture as well
 
 Fields are standardised with their season left in, by mean and deviation of the training split: of each variable over
 all cells and times, or of each cell. The VAE of `forecast.vae` is trained on them as configured (seed 0), except for
@@ -327,13 +328,15 @@ def main() -> None:
     parser.add_argument(
         "--baselines", action="store_true", help="only persistence and climatology: no training"
     )
-    parser.add_argument("--print-only", action="store_true", help="run nothing")
+    parser.add_argument("--print-only", action="store_true", help="run and write nothing: print the table")
+    parser.add_argument("--write-only", action="store_true", help="run nothing: draw the picture from the record")
     arguments = parser.parse_args()
-    if arguments.data is None and not arguments.print_only:
-        parser.error("name planet or winter, or give --print-only")
+    from_record = arguments.print_only or arguments.write_only
+    if arguments.data is None and not from_record:
+        parser.error("name planet or winter, or give --print-only or --write-only")
     if arguments.data == "winter" and not arguments.path:
         parser.error("winter needs --path FILE")
-    if not arguments.print_only:
+    if not from_record:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
         setting = planet() if arguments.data == "planet" else winter(arguments.path)
         for by in [arguments.by] if arguments.by else BY:
@@ -353,8 +356,9 @@ def main() -> None:
             record(arguments.data, by, errors(methods, truth, setting.steps, names, area))
     table = pd.read_csv(RECORD)
     sys.stdout.write("\n".join(printed(table)))
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    draw(table).savefig(PICTURE, dpi=80)
+    if not arguments.print_only:
+        PICTURE.parent.mkdir(parents=True, exist_ok=True)
+        draw(table).savefig(PICTURE, dpi=80)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def test_the_document_holds_the_scores_and_names_what_is_missing(script, runs, m
     (line,) = (line for line in text.splitlines() if "`hybrid`" in line)
     assert line.endswith("| 0.500 |")  # the RMSE skill: (0.8 - 0.6) / (0.8 - 0.4)
     (tmp_path / "tables.md").write_text("<!-- assimilation: begin -->\n<!-- assimilation: end -->\n")
-    assert run(script, monkeypatch, tmp_path, "--print-only") == 0
+    assert run(script, monkeypatch, tmp_path, "--write-only") == 0
     assert "0.600" in (tmp_path / "tables.md").read_text()
 
 

@@ -90,7 +90,7 @@ def test_the_record_replaces_missing_folders(make: Callable[..., Any], tables: M
     make("--only", "priors", elbo=-136.0)
     tables.STORE.rename(tables.STORE.with_name("elsewhere"))
     assert make("--only", "priors", "--missing") == (0, [])
-    make("--print-only")
+    make("--write-only")
     assert "-135.0 ± 1.0" in tables.DOCUMENT.read_text()
     assert len(make("--only", "priors", elbo=-100.0)[1]) == PRIORS * SEEDS  # run again: its scores replace
     assert "-99.0 ± 1.0" in tables.DOCUMENT.read_text()
@@ -148,21 +148,21 @@ def test_the_heading_names_machines_and_days(
     for job in rest:
         os.utime(job.scores, (1.7e9, 1.7e9))
     monkeypatch.setattr(tables, "machine", lambda: "the printing machine")
-    make("--print-only")
+    make("--write-only")
     expected = "SETTING=full`, an abacus and an unrecorded machine, 2020-09-13 to 2023-11-14."
     assert expected in tables.DOCUMENT.read_text()
     tables.STORE.rename(tables.STORE.with_name("elsewhere"))
-    make("--print-only")
+    make("--write-only")
     assert expected in tables.DOCUMENT.read_text()
     assert pd.read_csv(tables.RECORD)["machine"].isna().sum() == 1
 
 
 def test_a_record_without_machines_is_printed(make: Callable[..., Any], tables: ModuleType) -> None:
-    make("--print-only")
+    make("--write-only")
     assert "`make tables SETTING=full`.\n" in tables.DOCUMENT.read_text()
     row = tables.all_jobs("full", tables.TABLES)[0].name
     tables.RECORD.write_text(f"setting,row,seed,elbo,made\nfull,{row},0,-1.0,2026-11-20\n")
-    make("--print-only")
+    make("--write-only")
     assert "SETTING=full`, an unrecorded machine, 2026-11-20." in tables.DOCUMENT.read_text()
     make("--only", "priors", "--missing")
     machines = pd.read_csv(tables.RECORD).set_index(["row", "seed"])["machine"]
