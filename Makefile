@@ -40,7 +40,7 @@ $(ALL_INSTALLED): $(INSTALLED)
 install: $(ALL_INSTALLED) ## .venv with everything in it
 
 run: $(INSTALLED) ## the demo, from weather data to a report
-	@echo 'simulates weather, trains, fills, forecasts and samples; about nine minutes on two cores, then the tables'
+	@$(if $(ARGS),:,echo 'simulates weather, trains, fills, forecasts and samples; about nine minutes on two cores, then the tables')
 	@$(BIN)/kedro run --runner ParallelRunner $(ARGS)
 	@echo
 	@echo 'history    make mlflow    then $(MLFLOW_VIEW)'

@@ -5,9 +5,9 @@ right error. The planet, the forecast model and the filters are those of one dat
 trained in data_tables/assimilate/trained. Each row links to them, and cycles and scores filters in a folder of its own,
 the least costly filters first; what has scores is not run again, and its draws are deleted. After each the program adds
 its scores to the record docs/results/assimilation.csv and writes the document from it; `--write-only` does that
-alone, `--print-only` prints the tables and writes nothing, `--only` runs some rows and `--filters` some filters. The row `another planet` observes a planet with other
-parameters, which the forecast model and the filters were not trained on; it uses `fieldcast.cycle`, as for a record
-of one's own.
+alone, `--print-only` prints the tables and writes nothing, `--only` runs some rows and `--filters` some filters. The
+row `another planet` observes a planet with other parameters, which the forecast model and the filters were not trained
+on; it uses `fieldcast.cycle`, as for a record of one's own.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", choices=[row.name for row in ROWS], help="some rows")
     parser.add_argument("--filters", nargs="*", help="some filters of the rows")
     parser.add_argument("--print-only", action="store_true", help="run and write nothing: print the tables")
-    parser.add_argument("--write-only", action="store_true", help="run nothing: write the tables from the record")
+    parser.add_argument(
+        "--write-only", action="store_true", help="run nothing: write the tables from the record"
+    )
     arguments = parser.parse_args()
     if arguments.print_only:
         sys.stdout.write("\n\n".join(tables(update_record()).values()) + "\n")

@@ -78,7 +78,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fashion-mnist", help="folder of the IDX files; by default they are downloaded")
     parser.add_argument("--print-only", action="store_true", help="run and write nothing: print the table")
-    parser.add_argument("--write-only", action="store_true", help="run nothing: write the table from the record")
+    parser.add_argument(
+        "--write-only", action="store_true", help="run nothing: write the table from the record"
+    )
     parser.add_argument("--only", choices=[row.label for row in TRIALS], help="one trial")
     arguments = parser.parse_args()
     if arguments.print_only:

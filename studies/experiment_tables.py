@@ -99,7 +99,9 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", help="addresses of experiments, such as forecast.vae")
     parser.add_argument("--missing", action="store_true", help="only experiments that the record lacks")
     parser.add_argument("--print-only", action="store_true", help="run and write nothing: print the tables")
-    parser.add_argument("--write-only", action="store_true", help="run nothing: write the tables from the record")
+    parser.add_argument(
+        "--write-only", action="store_true", help="run nothing: write the tables from the record"
+    )
     arguments = parser.parse_args()
     setting = SETTINGS[arguments.setting]
     if arguments.print_only:

@@ -6,6 +6,8 @@ are those of the environment `base`: the experiments of `RECONSTRUCTIONS`, `STEP
 
     kedro run --env base --pipelines reconstruct.denoising_vae,forecast.vae,forecast.persistence
 
+of which the long rollouts of `FORMS` are drawn, too.
+
 A picture whose numbers are not stored is not drawn.
 """
 
@@ -29,6 +31,7 @@ from fieldcast.atomic import write_atomically
 from fieldcast.experiments import experiments
 from fieldcast.figures.curves import over_time
 from fieldcast.figures.forecast_maps import step_maps
+from fieldcast.figures.long_rollout import long_run
 from fieldcast.figures.maps import CONTOUR_QUANTILES, field_colours, one_case
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Outline, Sheet, contour_lines
 from fieldcast.figures.style import (
@@ -59,6 +62,8 @@ IMAGES = ROOT / "docs" / "reports" / "images"
 RECONSTRUCTIONS = ("denoising_vae", "denoising_vae_residual", "denoising_vae_residual_rk4")
 STEPS = ("vae", "vae_rk4", "vae_mean", "vae_rk4_mean", "decoder_l1", "decoder_l2", "decoder_l5")
 ERRORS = ("decoder_l1", "decoder_l2", "decoder_l5", "vae", "persistence")
+FORMS = ("vae", "vae_rk4", "vae_mean", "vae_rk4_mean")  # of the full VAE, in long rollouts
+EVERY_STEP_TO, THEN_EACH = 100, 20  # steps of a long rollout that are stored
 VARIABLE = "z500"
 MAX_STEPS = 10  # steps of a forecast that are drawn
 LEVELS = 250  # numbers of values of a stored map; a picture has 256 colours
@@ -82,7 +87,8 @@ def store(data_root: Path, data: Path = DATA) -> None:
     """Store the numbers behind the pictures that a data root holds.
 
     `errors.csv`: RMSE over time of reconstructions by k; `losses.csv`: rows of their training; `reconstructions.nc`:
-    truth, observations and means; `steps.nc`: the first steps of forecasts; `lead_errors.csv`: their RMSE by lead.
+    truth, observations and means; `steps.nc`: the first steps of forecasts; `lead_errors.csv`: their RMSE by lead;
+    `stability.csv`: error, mean, deviation and power of the long rollouts by step.
     """
     data.mkdir(parents=True, exist_ok=True)
     results = {
@@ -98,6 +104,11 @@ def store(data_root: Path, data: Path = DATA) -> None:
     merge(
         data / "lead_errors.csv",
         (lead_errors(name, folder) for name, folder in results["forecast"].items() if name in ERRORS),
+    )
+    rollouts = data_root / "07_model_output" / "forecast"
+    merge(
+        data / "stability.csv",
+        (long_rollout(name, file) for name in FORMS if (file := rollouts / name / "stability.csv").exists()),
     )
     maps = {
         "reconstructions.nc": [reconstruction(n, folder) for n, folder in results["reconstruct"].items()],
@@ -182,6 +193,14 @@ def lead_errors(experiment: str, folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(experiment=experiment)
 
 
+def long_rollout(experiment: str, file: Path) -> pd.DataFrame:
+    """Statistics of the first steps of a long rollout, and of some later ones [anomaly standard deviations]."""
+    columns = ["step", "finite", "mse", "mse_climatology", "mean", "std", "spectrum_ratio"]
+    table = pd.read_csv(file)[columns]
+    kept = table[(table["step"] <= EVERY_STEP_TO) | (table["step"] % THEN_EACH == 0)]
+    return kept.assign(experiment=experiment)
+
+
 def reconstruction(experiment: str, folder: Path) -> xr.DataArray:
     """Truth, observations and mean at one time, dims (k, kind, latitude, longitude)."""
     stored = xr.open_zarr(folder / "examples.zarr").load()
@@ -253,6 +272,9 @@ def figures(data: Path) -> Iterator[tuple[str, Figure | Chart]]:
                 yield f"steps_{name}", step_maps(example, VARIABLE, forecast[name], outline=outline(stored))
     if (file := data / "lead_errors.csv").exists():
         yield "decoder_errors", errors_by_lead(pd.read_csv(file))
+    if (file := data / "stability.csv").exists():
+        tables = {forecast[name]: part for name, part in by_experiment(pd.read_csv(file), FORMS)}
+        yield "stability", long_run(tables, looks_of("forecast"))
 
 
 def example_of(stored: xr.Dataset, name: str) -> xr.Dataset:

@@ -329,7 +329,9 @@ def main() -> None:
         "--baselines", action="store_true", help="only persistence and climatology: no training"
     )
     parser.add_argument("--print-only", action="store_true", help="run and write nothing: print the table")
-    parser.add_argument("--write-only", action="store_true", help="run nothing: draw the picture from the record")
+    parser.add_argument(
+        "--write-only", action="store_true", help="run nothing: draw the picture from the record"
+    )
     arguments = parser.parse_args()
     from_record = arguments.print_only or arguments.write_only
     if arguments.data is None and not from_record:

@@ -1,10 +1,9 @@
 """The tables of claims on the pages of the reports, docs/reports/000.md to 004.md: `python -m studies.report_pages`.
 
 Each claim of a report is a row: the number of the full tables and that of the pipeline `report_00n`, with 95 %
-intervals where several times or seeds allow one, and a verdict: *holds* if every interval of the full tables excludes 0
-in the direction of the claim, *does not* if none does, else *depends*. Numbers of weather are paired differences that
-`--record full FOLDER COMMAND` or `--record quick FOLDER COMMAND` takes from the scores of a finished data root into
-docs/results/claims.csv; those of images in full are those of docs/results/samples.csv, over its seeds.
+intervals where several times or seeds allow one, and a verdict, which `LEGENDS` explains. Numbers of weather are paired
+differences that `--record full FOLDER COMMAND` or `--record quick FOLDER COMMAND` takes from the scores of a finished
+data root into docs/results/claims.csv; those of images in full are those of docs/results/samples.csv, over its seeds.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,8 @@ import pandas as pd
 from scipy.stats import t as student
 
 from fieldcast.atomic import write_atomically
-from studies import autodecoder_trials, full_vae
-from studies.make_tables import ROOT, Job, between_marks, key
+from studies import autodecoder_trials, full_vae, make_figures
+from studies.make_tables import ROOT, Job, between_marks, epochs_of, key
 from studies.mse_of_000 import last_below, printed
 from studies.paired import Difference, difference, statistics_at
 from studies.sample_tables import SETTINGS, TABLES
@@ -31,7 +31,19 @@ PAGES = ROOT / "docs" / "reports"
 RESULTS = ROOT / "docs" / "results"
 CLAIMS = RESULTS / "claims.csv"
 Size = Literal["full", "quick"]
-HEAD = "| claim | full tables | `report_{0} --env {1}` | picture | verdict |\n|---|---|---|---|---|"
+HEAD = "| claim | verdict | full tables | `report_{0} --env {1}` | picture |\n|---|---|---|---|---|"
+MEANT = (
+    "excludes 0 in the direction of the claim; *does not*: it excludes 0 in the other direction; *not shown*: it "
+    "contains 0. Where the claim is that two are equal: *no difference shown* or *differs*"
+)
+LEGENDS = {
+    "000": f"*Holds*: each 95 % interval of the full numbers {MEANT}, and where it is that one is no better: "
+    "*holds* if no interval excludes 0 against it. *Depends*: some intervals. Where there is no interval, the "
+    "number decides.",
+    "": f"*Holds*: the 95 % interval of the difference of the means over seeds (Welch) {MEANT}. *No interval*: one "
+    "seed. KID of one seed has the interval that is due to the choice of images, of the difference as if they were "
+    "chosen for each model anew. *By eye*: judged by looking at the picture.",
+}
 NAMES = {
     "crps": "CRPS", "rmse": "RMSE", "test_loss": "test loss", "elbo": "ELBO", "fid": "FID", "kid": "KID",
     "reconstruction": "log p(x given z)", "unused_prior": "share of the prior's mass in gaps",
@@ -54,6 +66,7 @@ class Compared:
     table: str = ""  # samples: the setting and the table of studies/sample_tables.py
     label: str = ""  # samples: the label of the row of the experiment
     unit: str = ""
+    beside: Callable[[], str] | None = None  # more numbers of the full tables
 
     @property
     def task(self) -> str:
@@ -137,7 +150,7 @@ def below_one() -> tuple[str, str, str]:
     """The steps to which the mean squared error stays below 1 in the settings that the report may have had."""
     file = RESULTS / "mse_of_000.csv"
     if not file.exists():
-        return "running (`python -m studies.mse_of_000`)", "–", "–"
+        return "running (`python -m studies.mse_of_000 planet`)", "–", "–"
     names = {"variable": "one mean and deviation a variable", "cell": "by cell"}
     parts, agree, runs = [], [], 0
     for (data, by), lines in pd.read_csv(file).query("variable == 'all'").groupby(["data", "by"], sort=False):
@@ -150,7 +163,7 @@ def below_one() -> tuple[str, str, str]:
         if mse["rk4"].notna().any():
             agree.append(int(last_below(mse["rk4"]).rstrip("+")) >= 50)
     head = "last step with an MSE of six-hourly fields below 1"
-    text = f"{head}: {'; '.join(parts)} (`python -m studies.mse_of_000`)"
+    text = f"{head}: {'; '.join(parts)} (`python -m studies.mse_of_000 --print-only`)"
     verdict = "holds" if all(agree) else "depends" if any(agree) else "does not"
     return text, "–", verdict if len(agree) == runs else "–"
 
@@ -165,10 +178,11 @@ def light_kl() -> tuple[str, str, str]:
         parts.append(
             f"{setting.replace('_', ' ')}: "
             + "; ".join(f"{text} at {lead} d" for lead, text in cells.items())
+            + f" (`python -m studies.full_vae {setting} --print-only`)"
         )
         agree += [differences.loc[lead, "high"] < 0 for lead in cells]
     verdict = "holds" if all(agree) else "depends" if any(agree) else "does not"
-    return f"RMSE minus that of the decoder, {'; '.join(parts)} (`python -m studies.full_vae`)", "–", verdict
+    return f"RMSE minus that of the decoder, {'; '.join(parts)}", "–", verdict
 
 
 def gap() -> tuple[str, str, str]:
@@ -183,9 +197,50 @@ def gap() -> tuple[str, str, str]:
     return (
         f"{train:.4f} in training, {test:.4f} in the test, {test / train:.1f} times (`make tables SETTING=reduced`); "
         f"after {steps} steps of the fit of the codes {short:.4f} in the test, {short / learnt:.1f} times the error of "
-        "the learnt ones (`python -m studies.autodecoder_trials`)",
+        "the learnt ones (`python -m studies.autodecoder_trials --print-only`)",
         "–",
         "depends" if short > 2 * learnt else "does not",
+    )
+
+
+def variational_gaps() -> tuple[str, str, str]:
+    """Losses of the variational autodecoders on training and test images."""
+    losses = {}
+    for name in (
+        "variational_autodecoder",
+        "variational_autodecoder_uniform",
+        "variational_autodecoder_laplace",
+    ):
+        lines = recorded(Compared("001", "", f"sample.{name}", "", "test_loss", table=CODES))
+        losses[name] = lines["train_loss"].mean(), lines["test_loss"].mean()
+    parts = [
+        f"`{name}` {train:.4f} and {test:.4f}, {test / train:.1f} times"
+        for name, (train, test) in losses.items()
+    ]
+    normal, uniform, laplace = (test / train for train, test in losses.values())
+    agree = [normal > 2, uniform < 2, laplace > 2]
+    verdict = "holds" if all(agree) else "depends" if any(agree) else "does not"
+    return f"{'; '.join(parts)} (`make tables SETTING=reduced`)", "–", verdict
+
+
+def wide_start() -> str:
+    """Errors of uniform posteriors that start narrow and wide."""
+    trial = pd.read_csv(autodecoder_trials.RECORD).set_index(["trial", "steps", "split"])["error"]
+    narrow, wide = (row.label for row in autodecoder_trials.TRIALS[3:5])
+    return (
+        f"; with the width 1 at the start, in one seed, {trial[wide, 0, 'train']:.4f} with the learnt codes against "
+        f"{trial[narrow, 0, 'train']:.4f} (`python -m studies.autodecoder_trials --print-only`)"
+    )
+
+
+def converged() -> tuple[str, str, str]:
+    """The training of the diffusion model, which is far shorter than that of the report."""
+    lines = recorded(Compared("002", "", "sample.ddpm", "", "fid", table=QUALITY, label=SHORT))
+    fid, floor = lines["fid"].mean(), lines["fid_floor"].mean()
+    return (
+        f"after 3 epochs FID {fid:.1f}, real images {floor:.1f} (`make tables SETTING=002`); 100 were not tried",
+        "–",
+        "not tried",
     )
 
 
@@ -209,7 +264,8 @@ def by_eye(verdict: str = "–") -> Callable[[], tuple[str, str, str]]:
 
 
 RESIDUAL = "reconstruct.denoising_vae_residual"
-PRIORS, CODES = "002 priors", "reduced codes"
+PRIORS, CODES, QUALITY = "002 priors", "reduced codes", "002 quality"
+SHORT = "without patches, 3 epochs"  # label of the diffusion model's row
 NATS = "nats"
 CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
     Compared(
@@ -230,7 +286,9 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
         "000", "Predicting the next state itself works less well than predicting its change.",
         "forecast.vae_direct", "forecast.vae", "rmse", "higher", days(1, 3, 10),
     ),
-    Stated("000", "Feeding back the mean of an ensemble makes the iteration much more stable.", rollouts),
+    Stated(
+        "000", "Feeding back the mean of an ensemble makes the iteration much more stable.", rollouts, "stability.png"
+    ),
     Stated("000", "500 RK4 steps with ten samples at each stage take 30 s.", speed),
     Stated("000", "The mean squared error stays below 1 up to step 50, almost two weeks.", below_one, "mse_of_000.png"),
     Compared(
@@ -273,12 +331,18 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
     ),
     Stated("001", "The autodecoder's loss is .0252 on training images and .1186 on test images: five times.", gap),
     Stated(
+        "001",
+        "The variational ones have .0186 and .1112 (normal), .1457 and .1644 (uniform), .0204 and .1118 (Laplace): "
+        "five to six times, of uniform ones 1.1 times.",
+        variational_gaps,
+    ),
+    Stated(
         "001", "Codes of test images decode to better pictures than random codes.", by_eye("holds"), "decoded_codes.png"
     ),
     Compared(
         "001", "Starting all codes of a class at one point helps the variational autodecoder.",
         "sample.variational_autodecoder_by_class", "sample.variational_autodecoder", "test_loss",
-        table="reduced codes_by_class",
+        table=CODES,
     ),
     Compared(
         "001", "The variational autodecoder has a lower test loss (.1112) than the autodecoder (.1186).",
@@ -291,6 +355,7 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
     Compared(
         "001", "Uniform posteriors are far worse (.1644).",
         "sample.variational_autodecoder_uniform", "sample.variational_autodecoder", "test_loss", "higher", table=CODES,
+        beside=wide_start,
     ),
     Compared(
         "001", "Laplace posteriors are about as good as normal ones (.1118 and .1112).",
@@ -322,25 +387,28 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
     ),
     Compared(
         "002", "The flow's samples have a lower FID than the VAE's (.452 and 4.168).",
-        "sample.flow_two_networks", "sample.vae_flow", "fid", picture="samples.png", table="002 quality",
+        "sample.flow_two_networks", "sample.vae_flow", "fid", picture="samples.png", table=QUALITY,
     ),
     Compared(
         "002", "The flow's samples have a lower KID than the VAE's (.158 and .189).",
-        "sample.flow_two_networks", "sample.vae_flow", "kid", picture="samples.png", table="002 quality",
+        "sample.flow_two_networks", "sample.vae_flow", "kid", picture="samples.png", table=QUALITY,
     ),
     Compared(
         "002", "The DDPM's samples have a lower FID (.018) than the flow's.",
-        "sample.ddpm", "sample.flow_two_networks", "fid", picture="samples.png", table="002 quality",
-        label="without patches, 3 epochs",
+        "sample.ddpm", "sample.flow_two_networks", "fid", picture="samples.png", table=QUALITY,
+        label=SHORT,
     ),
     Compared(
         "002", "The DDPM's samples have a lower KID (.012) than the flow's.",
-        "sample.ddpm", "sample.flow_two_networks", "kid", picture="samples.png", table="002 quality",
-        label="without patches, 3 epochs",
+        "sample.ddpm", "sample.flow_two_networks", "kid", picture="samples.png", table=QUALITY,
+        label=SHORT,
     ),
     Stated(
-        "002", "The DDPM's digits are the clearest, the VAE's easier to read than the flow's.", by_eye(), "samples.png"
+        "002", "The DDPM's digits are the clearest, the VAE's easier to read than the flow's.", by_eye("holds"),
+        "samples.png",
     ),
+    Stated("002", "The flow captures the black background perfectly.", by_eye("mostly holds"), "samples.png"),
+    Stated("002", "The DDPM has converged after 100 epochs, the others after 20.", converged),
     Compared(
         "003", "With a weight of 30 of the KL divergence, reconstructions are blurred.",
         "sample.vae_kl30", "sample.vae", "reconstruction", picture="kl_weight.png", table="reduced kl_weight",
@@ -354,6 +422,10 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
     Compared(
         "003", "With a weight of 0 the VAE is not a generative model (here: its samples are worse than with 1).",
         "sample.vae_kl0", "sample.vae", "fid", "higher", picture="kl_weight.png", table="reduced kl_weight",
+    ),
+    Stated(
+        "003", "With a weight of 0 some digits stay unclear in the reconstructions (4 or 9).", by_eye("depends"),
+        "kl_weight.png",
     ),
     Stated(
         "003", "(Question 3.) The KL divergence is a regularisation: it pulls the posterior towards the prior.",
@@ -414,16 +486,64 @@ def main() -> int:
 
 def contents(report: str) -> dict[str, str]:
     """Text between the marks of a page: its claims, and for report 000 the tables of two studies."""
-    parts = {"claims": table(report)}
+    parts = {"claims": f"{table(report)}\n\n{textwrap.fill(LEGENDS['000' if report == '000' else ''], 120)}"}
+    if report in ("002", "003"):
+        parts |= {"002": {"samples": samples_caption()}, "003": {"kl_weight": kl_caption()}}[report]
     if report == "000":
         blocks = []
-        for setting, file in (("planet", ""), ("sea_level_pressure", " --path FILE")):
-            command = f"python -m studies.full_vae {setting}{file}"
+        for setting in ("planet", "sea_level_pressure"):
+            command = f"python -m studies.full_vae {setting} --print-only"
             blocks.append(f"```\n$ {command}\n\n{full_vae.tables(setting)}\n```")
         parts["full_vae"] = "\n\n".join(blocks)
         errors = "\n".join(printed(pd.read_csv(RESULTS / "mse_of_000.csv"))).rstrip()
         parts["mse"] = f"```\n$ python -m studies.mse_of_000 --print-only\n\n{errors}\n```"
     return parts
+
+
+def samples_caption() -> str:
+    """Epochs of the models whose samples are drawn beside each other, and those of the models of the table."""
+    drawn = trained_for("samples")
+    jobs = {
+        row.experiment: Job("002", table, row, 0)
+        for table in TABLES
+        if table.name == "quality"
+        for row in table.of("002")
+        if row.label in ("", SHORT)
+    }
+    epochs = "; ".join(
+        f"`{name}` {drawn.loc[name, 'epochs']:.1f} epochs, in the table {epochs_of(job):.0f}"
+        for name, job in jobs.items()
+    )
+    caption = (
+        "*Real images of MNIST and twelve samples of each model as they were drawn, dark where the digits are white. "
+        "The VAE's pixels are continuous Bernoulli variables, of which the means are drawn. "
+        f"The models of this picture are not all those of the table: {epochs} "
+        "([trained.csv](data/images/trained.csv)). The flow leaves the background empty, and draws fragments; the "
+        "diffusion model's strokes are the sharpest, and some of its samples are no digit.*"
+    )
+    return textwrap.fill(caption, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def kl_caption() -> str:
+    """Epochs and images of the models with the weights 0, 1 and 30."""
+    drawn = trained_for("kl_weight")
+    trainings = "; ".join(
+        f"`{name}` {line['epochs']:.1f} epochs of {line['images']:.0f} images"
+        for name, line in drawn.iterrows()
+    )
+    caption = (
+        "*Test images of MNIST, what the models make of them, and decoded random codes, for the weights 0, 1 and 30: "
+        f"{trainings} ([trained.csv](data/images/trained.csv)).*"
+    )
+    return textwrap.fill(caption, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def trained_for(picture: str) -> pd.DataFrame:
+    """Steps, images and epochs of the experiments of a picture, in its order."""
+    lines = (
+        pd.read_csv(make_figures.DATA / "trained.csv").query("picture == @picture").set_index("experiment")
+    )
+    return lines.loc[[name for name in make_figures.PICTURES[picture].experiments if name in lines.index]]
 
 
 def compared(report: str = "") -> Iterator[Compared]:
@@ -483,7 +603,7 @@ def table(report: str) -> str:
             full, quick, verdict = claim.answer() if isinstance(claim, Stated) else answered(claim)
             drawn = claim.picture and (PAGES / "images" / claim.picture).exists()
             picture = f"[picture](images/{claim.picture})" if drawn else ""
-            lines.append(f"| {claim.text} | {full} | {quick} | {picture} | {verdict} |")
+            lines.append(f"| {claim.text} | {verdict} | {full} | {quick} | {picture} |")
     return "\n".join(lines)
 
 
@@ -498,7 +618,8 @@ def answered(claim: Compared) -> tuple[str, str, str]:
         else "running"
         for size, differences in (("full", full), ("quick", quick))
     ]
-    return numbers[0], numbers[1], verdict_of(claim, [differences for _, differences in full])
+    beside = claim.beside() if claim.beside else ""
+    return numbers[0] + beside, numbers[1], verdict_of(claim, [differences for _, differences in full])
 
 
 def commands(claim: Compared) -> dict[str, str]:
@@ -534,30 +655,33 @@ def recorded(claim: Compared, of_reference: bool = False) -> pd.DataFrame:
     """Lines of docs/results/samples.csv of the experiment of a claim, or of its reference: one for each seed."""
     setting, _, name = claim.table.partition(" ")
     experiment = claim.names[of_reference]
-    tables = [table for table in TABLES if table.name in (name, name.removesuffix("_by_class"))]
+    label = "" if of_reference else claim.label
     keys = {
         key(Job(setting, table, row, seed))
-        for table in tables
+        for table in TABLES
         for row in table.of(setting)
-        if row.experiment == experiment and (of_reference or not claim.label or row.label == claim.label)
-        and (row.label == claim.label or table.name == name or of_reference)
+        if (table.name, row.experiment, row.label) == (name, experiment, label)
         for seed in SETTINGS[setting].seeds_of(table)
-    }  # fmt: skip
+    }
     lines = pd.read_csv(ROOT / "docs" / "results" / "samples.csv", index_col=["setting", "row", "seed"])
     return lines[[line in keys for line in lines.index]]
 
 
 def over_seeds(claim: Compared) -> list[tuple[str, Difference]]:
-    """The difference of the means over seeds, with Welch's 95 % interval if both have two seeds or more."""
-    sides = [
-        recorded(claim, of_reference).get(claim.score, pd.Series(dtype=float)).dropna()
-        for of_reference in (False, True)
-    ]
+    """The difference of the means over seeds, with Welch's 95 % interval if both have two seeds or more.
+
+    For single seeds that of the choice of images, h = sqrt(h_1^2 + h_2^2) from those of both, where these are recorded.
+    """
+    lines = [recorded(claim, of_reference) for of_reference in (False, True)]
+    sides = [each.get(claim.score, pd.Series(dtype=float)).dropna() for each in lines]
     if not all(map(len, sides)):
         return []
     ours, reference = (float(side.mean()) for side in sides)
     gap = ours - reference
-    half = math.nan
+    halves = [each.get(f"{claim.score}_half", pd.Series(dtype=float)).dropna() for each in lines]
+    half = (
+        math.hypot(*map(float, pd.concat(halves))) if [len(each) for each in halves] == [1, 1] else math.nan
+    )
     if min(map(len, sides)) > 1:
         errors = [side.var() / len(side) for side in sides]
         freedom = sum(errors) ** 2 / sum(
@@ -581,18 +705,18 @@ def described(claim: Compared, differences: Sequence[tuple[str, Difference]]) ->
 
 
 def verdict_of(claim: Compared, differences: Sequence[Difference]) -> str:
-    """*holds*, *does not* or *depends*, by the intervals; a dash without any."""
+    """The verdict by the intervals, as `LEGENDS` explains it; a dash without any."""
     intervals = [numbers for numbers in differences if not math.isnan(numbers.low)]
     if not intervals:
         return "no interval" if differences else "–"
-    agrees: Mapping[str, Callable[[Difference], bool]] = {
-        "lower": lambda numbers: numbers.high < 0,
-        "higher": lambda numbers: numbers.low > 0,
-        "not lower": lambda numbers: numbers.high >= 0,
-        "equal": lambda numbers: numbers.low <= 0 <= numbers.high,
-    }
-    agree = [agrees[claim.direction](numbers) for numbers in intervals]
-    return "holds" if all(agree) else "depends" if any(agree) else "does not"
+    below, above = ([numbers.high < 0 for numbers in intervals], [numbers.low > 0 for numbers in intervals])
+    apart = [each or other for each, other in zip(below, above, strict=True)]
+    if claim.direction == "equal":
+        return "no difference shown" if not any(apart) else "differs" if all(apart) else "depends"
+    agree = {"lower": below, "higher": above, "not lower": [not each for each in below]}[claim.direction]
+    if any(agree):
+        return "holds" if all(agree) else "depends"
+    return "does not" if any(apart) else "not shown"
 
 
 if __name__ == "__main__":

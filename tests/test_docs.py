@@ -119,7 +119,14 @@ def project() -> Iterator[dict[str, Any]]:
         os.chdir(before)
 
 
-@pytest.mark.parametrize("command", [*commands("kedro run"), *commands("fieldcast run")])
+def runs_by_make() -> list[str]:
+    """The commands that `make run` calls with the options of the documents."""
+    arguments = [word for command in commands("make run") for word in shlex.split(command, comments=True)]
+    options = [word.removeprefix("ARGS=") for word in arguments if word.startswith("ARGS=")]
+    return [f"kedro run {option}" for option in sorted(set(options))]
+
+
+@pytest.mark.parametrize("command", [*commands("kedro run"), *commands("fieldcast run"), *runs_by_make()])
 def test_commands_of_runs_can_be_given(command: str, project: dict[str, Any]) -> None:
     phrases = shlex.split(command, comments=True)[2:]
     requested = dict(zip(phrases[::2], phrases[1::2], strict=True))

@@ -57,7 +57,18 @@ def data_root(script: ModuleType, tmp_path: Path) -> Path:
             for lead in range(1, 16) for time in TIMES
         ]  # fmt: skip
         pd.DataFrame(rows).to_parquet(folder / "scores.parquet")
+    for number, name in enumerate(script.FORMS, 1):
+        folder = root / "07_model_output" / "forecast" / name
+        folder.mkdir(parents=True)
+        growing_rollout(number).to_csv(folder / "stability.csv", index=False)
     return root
+
+
+def growing_rollout(number: int) -> pd.DataFrame:
+    """An error that grows as a power of the step, beside statistics of weather."""
+    step = np.arange(1, 501)
+    constant = {"finite": True, "mse_climatology": 1.0, "mean": 0.0, "std": 1.0, "spectrum_ratio": 1.0}
+    return pd.DataFrame({"step": step, "mse": 1e-3 * step**number, **constant})
 
 
 def waves(number: int) -> np.ndarray:
@@ -93,7 +104,7 @@ def test_all_pictures_are_drawn_from_the_stored_numbers_alone(script: ModuleType
     shutil.rmtree(data_root)
     files = script.draw(data, images)
     names = ["error_over_time", "losses", "reconstructions", *(f"steps_{n}" for n in script.STEPS)]
-    assert [file.stem for file in files] == [*names, "decoder_errors"]
+    assert [file.stem for file in files] == [*names, "decoder_errors", "stability"]
     for file in files:
         with Image.open(io.BytesIO(file.read_bytes())) as picture:
             assert picture.width >= 890, file
@@ -116,6 +127,11 @@ def test_stored_numbers_are_those_of_the_runs(script: ModuleType, data_root: Pat
         stored = steps[name].sel(kind="mean").to_numpy()
         expected = forecast_example(number)["z500"].isel(kind=[1, 2], lead=slice(0, 11)).to_numpy()
         assert np.abs(stored - expected[0]).max() <= 0.501 * np.ptp(expected) / 250
+    rollouts = pd.read_csv(data / "stability.csv").set_index(["experiment", "step"])["mse"]
+    for number, name in enumerate(script.FORMS, 1):
+        kept = rollouts[name]
+        assert list(kept.index) == [*range(1, 101), *range(120, 501, 20)]
+        np.testing.assert_allclose(kept, 1e-3 * kept.index.to_numpy(float) ** number, rtol=1e-3)
     maps = xr.load_dataset(data / "reconstructions.nc")["denoising_vae"]
     example = reconstruction_example(1)["z500"].isel(case=0, time=0)
     assert np.array_equal(np.isnan(maps.sel(kind="observed", k=0.1)), np.isnan(example.sel(kind="observed")))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from scipy.stats import ttest_ind
 
 DOCS = Path(__file__).parents[2] / "docs"
 SEEDS, PRIORS = 3, 4  # numbers of runs in the full setting, for which the tests take three seeds
@@ -230,6 +231,32 @@ def test_differences_are_tested_by_welch(make: Callable[..., Any], tables: Modul
     assert "here: `vae_mixture` +0.00 ± 0.82 (p = 1), " in text  # three runs each of -136, -135, -134
     assert "`vae_mixture` +0.93 ± 0.18 (p < .0001), `vae_vamp` +1.00 ± 0.16 (p < .0001)" in text
     assert "`vae_flow` +0.12 ± 0.24 (p = 0.63)." in text
+
+
+def test_the_words_on_priors_have_the_numbers_of_the_record(tables: ModuleType) -> None:
+    recorded = pd.read_csv(DOCS / "results" / "samples.csv", index_col=["setting", "row", "seed"])
+    elbo = {
+        name: recorded.loc[[("report", f"mnist/{row}", seed) for seed in range(10)], "elbo"]
+        for name, row in rows_of(tables, "priors").items()
+    }
+    words = " ".join(tables.of_priors(recorded).split())
+    for name in ("vae_mixture", "vae_vamp", "vae_flow"):
+        test = ttest_ind(elbo[name], elbo["vae"], equal_var=False)
+        gap = elbo[name].mean() - elbo["vae"].mean()
+        assert f"`{name}` {gap:+.2f} ± {abs(gap / test.statistic):.2f} (p = {test.pvalue:.2g})" in words
+    outside = {
+        name: recorded.loc[[("report", f"mnist/{row}", seed) for seed in range(3)], "outside_prior"].mean()
+        for name, row in rows_of(tables, "prior_fit").items()
+    }
+    assert ", ".join(f"{share:.3f} (`{name}`)" for name, share in outside.items()) in words
+
+
+def rows_of(tables: ModuleType, name: str) -> dict[str, str]:
+    """Names in the record of the rows of a table of setting 002, without their environment."""
+    (table,) = (table for table in tables.TABLES if table.name == name)
+    return {
+        row.experiment: tables.Job("002", table, row, 0).name.partition("/")[2] for row in table.of("002")
+    }
 
 
 def test_distances_are_listed_with_their_floor(tables: ModuleType) -> None:

@@ -22,9 +22,11 @@ def test_a_claim_holds_if_all_intervals_exclude_zero_in_its_direction(script):
     def verdict(direction, *found):
         return script.verdict_of(script.Compared("000", "", "", "", "rmse", direction), found)
 
-    assert verdict("lower", below, below) == verdict("higher", above) == verdict("equal", about) == "holds"
+    assert verdict("lower", below, below) == verdict("higher", above) == "holds"
     assert verdict("lower", below, about) == verdict("equal", about, above) == "depends"
-    assert verdict("lower", above, about) == verdict("higher", below) == verdict("equal", above) == "does not"
+    assert verdict("lower", above, about) == verdict("higher", below) == "does not"
+    assert verdict("lower", about, about) == verdict("higher", about) == "not shown"
+    assert verdict("equal", about) == "no difference shown" and verdict("equal", above, below) == "differs"
     assert verdict("not lower", above, about) == "holds" and verdict("not lower", below) == "does not"
     assert verdict("lower", unknown) == "no interval"
 
@@ -40,6 +42,57 @@ def test_the_interval_over_seeds_is_that_of_welch(script, monkeypatch):
     ((_, found),) = script.over_seeds(script.Compared("002", "", "sample.a", "sample.b", "elbo"))
     expected = ttest_ind(values[False], values[True], equal_var=False).confidence_interval(0.95)
     assert found[3:] == pytest.approx(tuple(expected))
+
+
+def test_a_single_seed_has_the_interval_of_the_choice_of_images(script, monkeypatch):
+    """Independent errors add in squares: 3 and 4 give 5."""
+    import pandas as pd
+
+    lines = {
+        False: pd.DataFrame({"kid": [30.0], "kid_half": [3.0]}),
+        True: pd.DataFrame({"kid": [10.0], "kid_half": [4.0]}),
+    }
+    monkeypatch.setattr(script, "recorded", lambda claim, of_reference=False: lines[of_reference])
+    claim = script.Compared("002", "", "sample.a", "sample.b", "kid")
+    assert script.over_seeds(claim) == [("", script.Difference(30, 10, 20, 15, 25))]
+    assert script.verdict_of(claim, [script.over_seeds(claim)[0][1]]) == "does not"
+
+
+def test_a_row_is_compared_with_the_row_of_its_own_table(script):
+    """Rows of other tables have the same experiment with other parameters, labelled, of one seed each."""
+    claim = next(claim for claim in script.compared("001") if claim.experiment.endswith("by_class"))
+    reference = script.recorded(claim, True)
+    assert list(reference.index.get_level_values("seed")) == [0, 1, 2]
+    assert len(set(reference.index.get_level_values("row"))) == 1
+    ddpm = next(claim for claim in script.compared("002") if claim.experiment == "sample.ddpm")
+    assert len(script.recorded(ddpm)) == 1
+
+
+def test_epochs_in_captions_are_those_of_the_trainings(script):
+    epochs = {
+        name: script.trained_for(name)["epochs"] for name in ("embeddings", "latent_grid", "denoising",
+                                                              "denoising_fashion_mnist")
+    }  # fmt: skip
+    pages = {report: (script.PAGES / f"{report}.md").read_text(encoding="utf-8") for report in ("001", "004")}
+    assert set(epochs["embeddings"].round()) == {19} and "1500 steps, 19 epochs." in pages["001"]
+    assert epochs["latent_grid"].item() == 10 and "after ten epochs" in pages["004"]
+    for name in ("denoising", "denoising_fashion_mnist"):
+        assert f"{epochs[name].item():.1f} epochs" in pages["004"]
+    assert len(set(script.trained_for("kl_weight")["images"])) == 1  # one split, and so the same test images
+
+
+def test_the_caption_of_the_long_rollouts_has_the_steps_of_the_stored_numbers(script):
+    """The RMS of the anomalies is sqrt(mean^2 + std^2)."""
+    import pandas as pd
+
+    table = pd.read_csv(script.PAGES / "data" / "000" / "stability.csv")
+    rms = (table["mean"] ** 2 + table["std"] ** 2) ** 0.5
+    first = table[rms > 3].groupby("experiment")["step"].min()
+    page = (script.PAGES / "000.md").read_text(encoding="utf-8")
+    for name in ("vae", "vae_mean", "vae_rk4"):
+        assert f"{first[name]} (`{name}`)" in page
+    assert f"{first['vae_rk4_mean']} (`vae_rk4_mean`,\nof which the first 120 steps" in page
+    assert table.groupby("experiment")["step"].max()["vae_rk4_mean"] == 120
 
 
 def test_every_claim_is_a_row_of_its_page_and_every_picture_is_there(script):

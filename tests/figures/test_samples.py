@@ -67,7 +67,9 @@ def test_rows_are_data_reconstructions_and_samples(sampled):
         np.testing.assert_array_equal(mesh.get_array(), expected[row][column])
         assert mesh.get_coordinates()[0, 0, 0] == meshes[column].get_coordinates()[0, 0, 0]
     texts = [item.get_text() for item in figure.axes[0].texts]
-    assert {"test data", "vae_kl0\nreconstruction", "vae\nreconstruction", "samples"} <= set(texts)
+    assert {"test data", "vae_kl0\nreconstruction", "vae\nreconstruction", "decoded random codes"} <= set(
+        texts
+    )
 
 
 def test_pictures_run_along_rows_from_the_top(sampled):

@@ -103,7 +103,7 @@ def groups_by_truth(examples: Mapping[str, xr.Dataset], variable: str, kind: str
 
 
 def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
-    """Draw test data, and each experiment's reconstructions of them and equally many samples.
+    """Draw test data, and each experiment's reconstructions of them and equally many decoded random codes.
 
     Experiments with different preprocessing form separate groups.
     """
@@ -111,7 +111,7 @@ def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
     first = examples[groups[0][0]]
     columns = len(pictures_of_kind(first, variable, "truth"))
     rows = sum(1 + len(group) * (2 + EXPERIMENT_GAP) + EXPERIMENT_GAP for group in groups) - EXPERIMENT_GAP
-    heading = "test data, reconstructions, samples"
+    heading = "test data, reconstructions, decoded random codes"
     gallery = Gallery(
         first, variable, reference(first, variable), columns, rows, heading=heading, outline=outline
     )
@@ -124,7 +124,9 @@ def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
             gallery.line(
                 row, experiment, pictures_of_kind(stored, variable, "reconstruction"), "reconstruction"
             )
-            gallery.line(row + 1, "samples", pictures_of_kind(stored, variable, "sample")[:columns])
+            gallery.line(
+                row + 1, "decoded random codes", pictures_of_kind(stored, variable, "sample")[:columns]
+            )
             row += 2 + EXPERIMENT_GAP
     return gallery.finish()
 
