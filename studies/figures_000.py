@@ -105,11 +105,12 @@ def store(data_root: Path, data: Path = DATA) -> None:
         data / "lead_errors.csv",
         (lead_errors(name, folder) for name, folder in results["forecast"].items() if name in ERRORS),
     )
-    rollouts = data_root / "07_model_output" / "forecast"
-    merge(
-        data / "stability.csv",
-        (long_rollout(name, file) for name in FORMS if (file := rollouts / name / "stability.csv").exists()),
-    )
+    rollouts = {
+        name: table
+        for name in FORMS
+        if (table := data_root / "07_model_output" / "forecast" / name / "stability.csv").exists()
+    }
+    merge(data / "stability.csv", (long_rollout(name, table) for name, table in rollouts.items()))
     maps = {
         "reconstructions.nc": [reconstruction(n, folder) for n, folder in results["reconstruct"].items()],
         "steps.nc": [

@@ -173,7 +173,7 @@ def page_parts(setting: str, recorded: pd.DataFrame) -> dict[str, str]:
 
 
 def of_priors(recorded: pd.DataFrame) -> str:
-    """What the runs of setting 002 show of the four priors, as an item of a list."""
+    """An item of a list: differences of the four priors in the runs of setting 002."""
     priors, fit = (next(table for table in TABLES if table.name == name) for name in ("priors", "prior_fit"))
     scores, outside = (
         {
