@@ -158,7 +158,9 @@ def fill(
     with Progress(total=steps, initial=steps - 1, unit="step"):
         filled = fill_record(
             gappy,
-            partial(FILLERS[best.name], fitted=parameters) if stored else filler,
+            partial(FILLERS[best.name], fitted=parameters, start=best.parameters or None)
+            if stored
+            else filler,
             fit,
             distance,
             streams,

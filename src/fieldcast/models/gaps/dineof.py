@@ -73,7 +73,7 @@ def truncate(
         turn = torch.linalg.eigh((scores.T @ scores).double())[1].to(x)
         basis = basis @ turn
         axes = basis[:, -modes:]
-        return (x @ axes) @ axes.T, axes.T, basis
+        return (scores @ turn[:, -modes:]) @ axes.T, axes.T, basis
     if x.shape[0] <= x.shape[1]:
         left = torch.linalg.eigh((x @ x.T).double())[1][:, -modes:].to(x)
         part = left.T @ x
@@ -90,7 +90,8 @@ def iterate_to_convergence(
 
     Returns its axes, a basis from which more modes begin, and the number of decompositions.
     """
-    count, generator = max(int((~observed).count_nonzero()), 1), torch.Generator().manual_seed(modes)
+    missing, generator = ~observed, torch.Generator().manual_seed(modes)
+    count = max(int(missing.count_nonzero()), 1)
     carried = x.new_empty(x.shape[1], 0) if basis is None else basis[:, -modes - OVERSAMPLING :]
     more = modes + OVERSAMPLING - carried.shape[1]
     drawn = torch.randn(x.shape[1], more, generator=generator, dtype=x.dtype).to(x.device)
@@ -99,7 +100,7 @@ def iterate_to_convergence(
     while iterations < MAX_ITERATIONS:
         iterations += 1
         low_rank, axes, basis = truncate(x, modes, basis)
-        change = low_rank.sub_(x).masked_fill_(observed, 0.0)
+        change = low_rank.sub_(x).mul_(missing)  # a fill of the others takes ten times as long
         x += change
         if float(torch.linalg.vector_norm(change)) / count**0.5 < TOLERANCE * deviation:
             break

@@ -12,13 +12,14 @@ fitted ones, matter most there. They also treat the mean of a cell as known, alt
 only as well as N / m independent ones would.
 
 D is a chord of the unit sphere, and D_k is in units of the median of D. The coefficients minimise the weighted mean of
-log v + e^2 / v over errors e (twice the negative log-likelihood of a Gaussian) by multiplicative updates that never
-raise it (majorisation-minimisation for the Itakura-Saito divergence: Fevotte and Idier 2011),
+log v + e^2 / v over errors e (twice the negative log-likelihood of a Gaussian) by multiplicative updates for the
+Itakura-Saito divergence (Fevotte, Bertin and Durrieu 2009),
 
-    c_j <- c_j (sum f_j e^2 / v^2 / sum f_j / v)^(1/2),    v = sum_j c_j f_j,
+    c_j <- c_j (sum f_j e^2 / v^2) / (sum f_j / v),    v = sum_j c_j f_j,
 
-where c_j is any of the coefficients, and f_j the function that it multiplies. The e^2 of a censored truth is its
-expectation given v and the bound (`censored.expected_squares`), renewed every ten updates.
+where c_j is any of the coefficients, and f_j the function that it multiplies. The root of the factor is known never to
+raise the mean (Fevotte and Idier 2011), and takes twice as many updates to the same coefficients. The e^2 of a censored
+truth is its expectation given v and the bound (`censored.expected_squares`), renewed every five updates.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from fieldcast.models.space import evenly
 
 STEP_SCALES = 1.0, 4.0, 16.0, 64.0  # d_k
 DISTANCE_SCALES = 1.5, 3.0, 6.0  # D_k, in units of the median distance
-ITERATIONS = 300  # multiplicative updates of the coefficients
-RENEWED = 10  # updates after which the expected squares of the errors of censored values are renewed
+ITERATIONS = 150  # multiplicative updates of the coefficients
+RENEWED = 5  # updates after which the expected squares of the errors of censored values are renewed
 RANGE_QUANTILE = 0.95  # quantile of the fitted d and D beyond which v no longer grows with them
 MAX_ERRORS = 20_000  # largest number of errors that the coefficients are fitted to
 MIN_VARIANCE = 1e-6  # smallest variance, as a share of the climatological one
@@ -124,18 +125,19 @@ def error_variance(
     index = evenly(len(error), MAX_ERRORS).to(error.device)
     predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
     distance_unit = median_distance(predictors.distance)
-    f, w = torch.stack(terms(predictors, distance_unit), dim=1), weight[index].double()
+    f, w = torch.stack(terms(predictors, distance_unit)), weight[index].double()
     least = MIN_VARIANCE * predictors.climatological.square()
     e, limits = error[index].double(), beyond and beyond.at(index)
     known = torch.zeros_like(least) if noise is None else noise[index].double()
     square = torch.maximum(e.square(), least)
-    total = w @ f
-    a = torch.where(total > 0, (w * square).sum() / total, 0.0) / f.shape[1]
+    total = f @ w
+    a = torch.where(total > 0, (w * square).sum() / total, 0.0) / len(f)
     for update in range(ITERATIONS):
-        v = torch.maximum(f @ a, least) + known
+        v = torch.maximum(a @ f, least) + known
         if limits is not None and update % RENEWED == 0:
             square = torch.maximum(expected_squares(e, limits, v), least)
-        a = a * (((w * square / v.square()) @ f) / ((w / v) @ f).clamp(min=torch.finfo(f.dtype).tiny)).sqrt()
+        scaled = w / v
+        a = a * (f @ (scaled * square / v)) / (f @ scaled).clamp(min=torch.finfo(f.dtype).tiny)
     return ErrorVariance(
         tuple(a.tolist()), distance_unit, range_limit(predictors.steps), range_limit(predictors.distance)
     )

@@ -18,6 +18,7 @@ variable ever lacks a whole time, single times of all variables are held out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
@@ -34,6 +35,7 @@ from fieldcast.models.gaps.in_time import counts, neighbours_in_time, pieces
 from fieldcast.models.gaps.reach import Columns, nearest_observation, present_variables, steps_to_observation
 from fieldcast.models.gaps.record import MIN_TIMES, Bounds, Record
 from fieldcast.models.random_streams import generator_for
+from fieldcast.models.space import evenly
 
 GAP_SHARE = 0.05  # share of the observed values that are held out in gaps
 WHOLE_TIME_SHARE = 0.05  # share of the times with observations of a variable that are held out as a whole
@@ -376,7 +378,9 @@ def join_selections(selections: Sequence[HeldOut]) -> HeldOut:
 STEP_CLASSES = 32  # number of classes of steps: 1, 2 to 3, 4 to 7, ...
 EACH_SIDE = 4  # number of classes of distance on each side of the median, and of counts below their median
 RAKING_ITERATIONS = 10  # iterations of the proportional fitting
-# median distance of the missing values of a record, and their area in each class of distance
+# largest number of missing values, approximately, whose distances are computed: of large records those of some times
+MAX_DISTANCES = 2**18
+# median distance of these missing values of a record, and their area in each class of distance
 _MISSING: WeakKeyDictionary[Record, tuple[float, Tensor]] = WeakKeyDictionary()
 MIN_HELD_OUT = 30  # smallest number of held-out values of a class; smaller classes are merged with others
 
@@ -390,8 +394,11 @@ def weights(
     visible = observed & ~held_out
     steps = steps_to_observation(visible, record.segment)[held_out]
     distance = nearest_observation(visible, columns, held_out)[held_out]
-    if record not in _MISSING:  # of large records the distances take longer than all else
-        of_missing = nearest_observation(observed, columns, ~observed & observed.any(0))
+    if record not in _MISSING:
+        missing = ~observed & observed.any(0)
+        share = MAX_DISTANCES / max(int(missing.count_nonzero()), 1)
+        some = evenly(len(missing), math.ceil(share * len(missing))).to(missing.device)
+        of_missing = nearest_observation(observed[some], columns, missing[some])
         median = median_distance(of_missing.flatten())
         _MISSING[record] = median, area_by_distance(of_missing, median, columns.area)
     median, areas = _MISSING[record]

@@ -139,7 +139,9 @@ def nearest_observation(
             distance[:, first:last], present[:, first:last], needed[:, first:last], strict=True
         ):
             if here.any() and lacking.any():
-                row[lacking] = cKDTree(points[here]).query(points[lacking])[0]
+                # quick to build, for one use
+                tree = cKDTree(points[here], compact_nodes=False, balanced_tree=False)
+                row[lacking] = tree.query(points[lacking])[0]
             else:
                 row[lacking] = np.inf
     return torch.from_numpy(distance).to(observed.device)

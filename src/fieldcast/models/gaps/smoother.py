@@ -61,29 +61,35 @@ class Dynamics:
         m, b, square, count = sums.outer / s2, sums.projected / s2, sums.square, sums.count
         times = len(b)
         starts = segment_begins(segment)
-        predicted_cov, cov, log_det = self.filtered_covariances(m, starts)
-        predicted, mean, lagged = torch.zeros_like(b), torch.empty_like(b), torch.zeros_like(m)
-        gained = b.new_empty(times)
-        for t in range(times):
+        predicted_cov, cov = self.filtered_covariances(m, starts)
+        begins = torch.tensor(starts, device=m.device)
+        # the filter in one product a time: z_t = (I - P_t M_t) A z_{t-1} + P_t b_t
+        gained = (cov @ b[..., None])[..., 0]
+        step = self.propagator - cov @ (m @ self.propagator)
+        mean = gained.clone()
+        for t in range(1, times):
             if not starts[t]:
-                predicted[t] = self.propagator @ mean[t - 1]
-            innovation = b[t] - m[t] @ predicted[t]
-            mean[t] = predicted[t] + cov[t] @ innovation
-            gained[t] = innovation @ cov[t] @ innovation
+                mean[t].addmv_(step[t], mean[t - 1])
+        predicted = torch.zeros_like(b)
+        predicted[1:] = (mean[:-1] @ self.propagator.T).masked_fill_(begins[1:, None], 0.0)
+        innovation = b - (m @ predicted[..., None])[..., 0]
         # |r|^2 about the prediction, from the moments about m
         about = (
             square / s2
             - 2 * (b * predicted).sum(1)
             + torch.einsum("ti, tij, tj -> t", predicted, m, predicted)
+            - torch.einsum("ti, tij, tj -> t", innovation, cov, innovation)
         )
-        likelihood = -(count * (2 * math.pi * s2).log() + log_det + about - gained).sum() / 2
+        identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
+        log_det = torch.linalg.slogdet(identity + m @ predicted_cov)[1]
+        likelihood = -(count * (2 * math.pi * s2).log() + log_det + about).sum() / 2
+        gain, lagged = self.smoother_gains(predicted_cov, cov), torch.zeros_like(m)
         for t in range(times - 2, -1, -1):
             if starts[t + 1]:
                 continue
-            gain = self.smoother_gain(predicted_cov[t + 1], cov[t])
-            mean[t] = mean[t] + gain @ (mean[t + 1] - predicted[t + 1])
-            cov[t] = cov[t] + gain @ (cov[t + 1] - predicted_cov[t + 1]) @ gain.T
-            lagged[t + 1] = cov[t + 1] @ gain.T
+            mean[t].addmv_(gain[t], mean[t + 1] - predicted[t + 1])
+            cov[t].addmm_(gain[t] @ (cov[t + 1] - predicted_cov[t + 1]), gain[t].T)
+            torch.mm(cov[t + 1], gain[t].T, out=lagged[t + 1])
         return SmoothedMoments(mean, cov, lagged, float(likelihood))
 
     def expected(
@@ -133,7 +139,8 @@ class Dynamics:
         self, m: Float[Tensor, "time q q"], b: Float[Tensor, "time members q"], starts: list[bool]
     ) -> Float[Tensor, "time members q"]:
         """Means of z given the projections b of several records that are observed alike."""
-        predicted_cov, cov, _ = self.filtered_covariances(m, starts)
+        predicted_cov, cov = self.filtered_covariances(m, starts)
+        gain = self.smoother_gains(predicted_cov, cov)
         predicted, mean = torch.zeros_like(b), torch.empty_like(b)
         for t in range(len(b)):
             if not starts[t]:
@@ -141,32 +148,33 @@ class Dynamics:
             mean[t] = predicted[t] + (b[t] - predicted[t] @ m[t].T) @ cov[t].T
         for t in range(len(b) - 2, -1, -1):
             if not starts[t + 1]:
-                gain = self.smoother_gain(predicted_cov[t + 1], cov[t])
-                mean[t] += (mean[t + 1] - predicted[t + 1]) @ gain.T
+                mean[t] += (mean[t + 1] - predicted[t + 1]) @ gain[t].T
         return mean
 
     def filtered_covariances(
         self, m: Float[Tensor, "time q q"], starts: list[bool]
-    ) -> tuple[Float[Tensor, "time q q"], Float[Tensor, "time q q"], Float[Tensor, " time"]]:
-        """P' and P_t of the Kalman filter and log |I + M_t P'|, which do not depend on the observed values."""
+    ) -> tuple[Float[Tensor, "time q q"], Float[Tensor, "time q q"]]:
+        """P' and P_t of the Kalman filter, which do not depend on the observed values."""
         identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
-        predicted_cov, cov, log_det = torch.empty_like(m), torch.empty_like(m), m.new_empty(len(m))
+        predicted_cov, cov = torch.empty_like(m), torch.empty_like(m)
         for t in range(len(m)):
-            predicted_cov[t] = (
-                self.start if starts[t] else self.propagator @ cov[t - 1] @ self.propagator.T + self.forcing
+            predicted = (
+                self.start
+                if starts[t]
+                else torch.addmm(self.forcing, self.propagator @ cov[t - 1], self.propagator.T)
             )
-            factor, pivots, _ = torch.linalg.lu_factor_ex(identity + m[t] @ predicted_cov[t])
-            # P' (I + M P')^-1: the transposed system has the columns of P'
-            updated = torch.linalg.lu_solve(factor, pivots, predicted_cov[t], left=False)
-            cov[t] = (updated + updated.T) / 2
-            log_det[t] = factor.diagonal().abs().log().sum()
-        return predicted_cov, cov, log_det
+            predicted_cov[t] = predicted
+            # (I + P' M)^-1 P', which is P' (I + M P')^-1
+            updated = torch.linalg.solve_ex(torch.addmm(identity, predicted, m[t]), predicted)[0]
+            torch.add(updated, updated.T, out=cov[t])
+            cov[t] /= 2
+        return predicted_cov, cov
 
-    def smoother_gain(
-        self, predicted_cov: Float[Tensor, "q q"], cov: Float[Tensor, "q q"]
-    ) -> Float[Tensor, "q q"]:
-        """Gain of the Rauch-Tung-Striebel smoother from a time to the one before, P_t A^T P'^-1."""
-        return torch.linalg.solve(predicted_cov, self.propagator @ cov).T
+    def smoother_gains(
+        self, predicted_cov: Float[Tensor, "time q q"], cov: Float[Tensor, "time q q"]
+    ) -> Float[Tensor, "before q q"]:
+        """Gains of the Rauch-Tung-Striebel smoother from each time to the one before, P_t A^T P'^-1."""
+        return torch.linalg.solve(predicted_cov[1:], self.propagator @ cov[:-1]).mT
 
 
 def segment_begins(segment: Int[Tensor, " time"]) -> list[bool]:

@@ -164,19 +164,23 @@ def fit_error_variances(
     If no error of a kind is selected, its variance is fitted to the selected errors of the other kind; if none at all
     is selected, to all errors.
     """
-    variances = []
-    for kind in (~held_out.whole, held_out.whole):
-        source = next(mask for mask in (selected & kind, selected, torch.ones_like(kind)) if mask.any())
-        variances.append(
-            error_variance(
-                error[source],
-                predictors.at(source),
-                held_out.weights(source)[source],
-                held_out.beyond and held_out.beyond.at(source),
-                None if held_out.noise is None else held_out.noise[source],
-            )
+    sources = [
+        next(mask for mask in (selected & kind, selected, torch.ones_like(kind)) if mask.any())
+        for kind in (~held_out.whole, held_out.whole)
+    ]
+    if torch.equal(*sources):
+        sources.pop()
+    variances = [
+        error_variance(
+            error[source],
+            predictors.at(source),
+            held_out.weights(source)[source],
+            held_out.beyond and held_out.beyond.at(source),
+            None if held_out.noise is None else held_out.noise[source],
         )
-    return ErrorVariances(*variances)
+        for source in sources
+    ]
+    return ErrorVariances(variances[0], variances[-1])
 
 
 def predictors_of(
