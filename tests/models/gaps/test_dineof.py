@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.dineof import PATIENCE, TOLERANCE, choose_held_out, dineof, held_out_number
+from fieldcast.models.gaps.dineof import (
+    PATIENCE,
+    TOLERANCE,
+    choose_held_out,
+    dineof,
+    fill_by_axes,
+    held_out_number,
+)
 
 
 def record(
@@ -83,3 +90,12 @@ def test_a_large_record_needs_no_whole_decomposition(monkeypatch: pytest.MonkeyP
     iterated = dineof(x, observed, held_out, largest=5)
     assert iterated.modes == exact.modes
     assert float((iterated.values - exact.values).abs().max()) < 0.02 * float(x.std())
+
+
+def test_the_quick_method_gives_the_values_of_the_published_one_in_fewer_iterations() -> None:
+    x, observed, held_out = record()
+    published, quick = (dineof(x, observed, held_out, largest=10, quick=quick) for quick in (False, True))
+    assert quick.modes == published.modes and quick.iterations < 0.75 * published.iterations
+    assert float((quick.values - published.values).abs().max()) < 0.02 * float(x.std())
+    again = fill_by_axes(x[:5], observed[:5], quick.axes, quick.mean, quick.iterations)
+    assert float((again - quick.values[:5]).abs().max()) < 0.02 * float(x.std())

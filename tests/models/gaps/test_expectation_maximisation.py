@@ -1,12 +1,16 @@
 """Closed forms: PPCA of complete data, a dense Gaussian for any mask; the likelihood never falls."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.expectation_maximisation import fit, fit_best_rank
+from fieldcast.models.gaps import expectation_maximisation
+from fieldcast.models.gaps.expectation_maximisation import best_rank, fit, fit_best_rank, fit_thinned
+from fieldcast.models.gaps.low_rank_gaussian import LowRank
 from tests.models.gaps.low_rank_data import low_rank, sampled
 
 
@@ -119,3 +123,23 @@ def test_smooth_fields_in_single_precision_are_fitted(waves: int) -> None:
         model = fit_best_rank(x / x.std(), observed, (5, 10, 20, 40))
         error = (model.expected(x / x.std(), observed) - x / x.std())[~observed]
         assert float(error.square().mean().sqrt()) < 0.3, share
+
+
+def test_the_rank_of_a_large_record_is_chosen_on_some_of_its_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fit to all cells predicts missing values as well as that whose rank all cells decide."""
+    monkeypatch.setattr(expectation_maximisation, "MIN_SEARCHED", 1)
+    x, observed = sampled(low_rank(600, 4), 300, 0.4)
+    searched = []
+
+    def search(*record: Any, best_rank: Any = best_rank) -> LowRank:
+        searched.append(record[0].shape[1])
+        return best_rank(*record)
+
+    monkeypatch.setattr(expectation_maximisation, "best_rank", search)
+    models = [fit_of(x, observed, (2, 4, 8)) for fit_of in (fit_thinned, fit_best_rank)]
+    assert searched == [pytest.approx(10 * 8 / 0.6, abs=2), 600]
+    errors = [float((model.expected(x, observed) - x)[~observed].square().mean()) for model in models]
+    assert [model.rank for model in models] == [4, 4] and errors[0] == pytest.approx(errors[1], rel=1e-3)
+    monkeypatch.setattr(expectation_maximisation, "MIN_SEARCHED", x.numel())
+    fit_thinned(x, observed, (2,))
+    assert searched[2] == 600

@@ -111,7 +111,7 @@ def test_modes_are_fitted_once_for_the_two_methods_that_use_them(
 ) -> None:
     fits: list[object] = []
     monkeypatch.setattr(
-        fillers, "fit_best_rank", lambda *args, fit=fillers.fit_best_rank: fits.append(args) or fit(*args)
+        fillers, "fit_thinned", lambda *args, fit=fillers.fit_thinned: fits.append(args) or fit(*args)
     )
     same = replace(record)
     alone = FILLERS["low_rank"](replace(record), None)

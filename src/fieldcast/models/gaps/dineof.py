@@ -3,11 +3,14 @@
 (Beckers and Rixen 2003; Alvera-Azcarate et al. 2005.) The mean of the observed values is removed and missing values
 begin at 0. Then, for n = 1, 2, ... modes,
 
-    X = U S V^T,    x_tc = (U_n S_n V_n^T)_tc where missing,
+    X = U S V^T,    x_tc <- x_tc + a ((U_n S_n V_n^T)_tc - x_tc) where missing,
 
-is repeated until the missing values change by less than `TOLERANCE` of the deviation of the observed ones. The number
-of modes is the one with the least error at observed values that were held out at random; then the record is filled once
-more with these.
+is repeated until the difference is less than `TOLERANCE` of the deviation of the observed values. The number of modes
+is the one with the least error at observed values that were held out at random; then the record is filled once more
+with these.
+
+The published method has a = 1. The quick one has a = 1.5, which takes two thirds of the iterations to the same values
+(any a < 2 lowers the misfit), and a larger tolerance in the search for the number of modes.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.runtime import Progress
 
-TOLERANCE = 1e-3  # root mean square change, in standard deviations of the observed values
+TOLERANCE = 1e-3  # root mean square difference, in standard deviations of the observed values
+QUICK_TOLERANCE = 2e-3  # that of a quick search for the number of modes
+RELAXATION = 1.5  # a of the quick method
 MAX_ITERATIONS = 300  # decompositions for each number of modes
 # largest number of times or cells for an exact decomposition; above it, subspace iteration
 MAX_EXACT_SIZE = 60
@@ -83,10 +88,10 @@ def truncate(
 
 
 def iterate_to_convergence(
-    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int, deviation: float,
-    basis: Float[Tensor, "cell before"] | None = None,
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int, difference: float,
+    basis: Float[Tensor, "cell before"] | None = None, relaxation: float = 1.0,
 ) -> tuple[Float[Tensor, "mode cell"], Float[Tensor, "cell more"], int]:  # fmt: skip
-    """Replace missing values of x, in place, by the truncated decomposition until they converge.
+    """Replace missing values of x, in place, until their root mean square difference from the decomposition is less.
 
     Returns its axes, a basis from which more modes begin, and the number of decompositions.
     """
@@ -101,8 +106,8 @@ def iterate_to_convergence(
         iterations += 1
         low_rank, axes, basis = truncate(x, modes, basis)
         change = low_rank.sub_(x).mul_(missing)  # a fill of the others takes ten times as long
-        x += change
-        if float(torch.linalg.vector_norm(change)) / count**0.5 < TOLERANCE * deviation:
+        x.add_(change, alpha=relaxation)
+        if float(torch.linalg.vector_norm(change)) / count**0.5 < difference:
             break
     return axes, basis, iterations
 
@@ -119,14 +124,14 @@ def fill_by_axes(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], axes: Float[Tensor, "mode cell"],
     mean: Float[Tensor, ""], iterations: int,
 ) -> Float[Tensor, "time cell"]:  # fmt: skip
-    """Fill times by the axes of another record, with as many iterations: as DINEOF fills a time of that record.
+    """Fill times by the axes of another record, with as many iterations: as the quick method fills those of that one.
 
-    Each time is filled by itself: x_tc = (X V_n V_n^T)_tc where missing. Stopped early, the iterations are a
+    Each time is filled by itself, with the truncated decomposition X V_n V_n^T. Stopped early, the iterations are a
     regularised least-squares fit of the observed values by the axes.
     """
     filled = (x - mean).masked_fill_(~observed, 0.0)
     for _ in range(iterations):
-        filled = torch.where(observed, filled, (filled @ axes.T) @ axes)
+        filled = torch.where(observed, filled, filled.lerp((filled @ axes.T) @ axes, RELAXATION))
     return torch.where(observed, x, filled + mean)
 
 
@@ -147,19 +152,20 @@ def choose_held_out(
 
 
 def fill_by_dineof(
-    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int | None = None
-) -> DineofResult:
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int | None = None,
+    quick: bool = False,
+) -> DineofResult:  # fmt: skip
     """Fill a record with the given number of modes, by default the best one up to `MAX_MODES`.
 
     The values held out for cross-validation are drawn with seed 0.
     """
     held_out = choose_held_out(observed, torch.Generator().manual_seed(0))
-    return dineof(x, observed, held_out, MAX_MODES if modes is None else modes, modes is None)
+    return dineof(x, observed, held_out, MAX_MODES if modes is None else modes, modes is None, quick)
 
 
 def dineof(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], held_out: Bool[Tensor, "time cell"],
-    largest: int, search: bool = True,
+    largest: int, search: bool = True, quick: bool = False,
 ) -> DineofResult:  # fmt: skip
     """Fill a record, with the number of modes that has the least error at held-out values.
 
@@ -173,6 +179,8 @@ def dineof(
         Largest number of modes to try.
     search
         Whether to try smaller ones.
+    quick
+        Whether to take fewer iterations than the published method, see the module.
     """
     largest = min(largest, *(size - 1 for size in x.shape))
     if largest < 1 or not held_out.any():
@@ -185,16 +193,19 @@ def dineof(
     anomaly = (x - mean).masked_fill_(~observed, 0.0)
     deviation = float(anomaly[observed].std())
     visible, truth, field = observed & ~held_out, anomaly[held_out], torch.where(held_out, 0.0, anomaly)
+    tolerance, relaxation = (QUICK_TOLERANCE, RELAXATION) if quick else (TOLERANCE, 1.0)
     errors: list[float] = []
     tried, basis = numbers_of_modes(largest) if search else [largest], None
     for modes in Progress(tried, unit="number of modes"):
-        _, basis, _ = iterate_to_convergence(field, visible, modes, deviation, basis)
+        _, basis, _ = iterate_to_convergence(field, visible, modes, tolerance * deviation, basis, relaxation)
         errors.append(float((field[held_out] - truth).square().mean().sqrt()))
         best = min(range(len(errors)), key=errors.__getitem__)
         if len(errors) - 1 - best >= PATIENCE:
             break
     del field
-    axes, _, iterations = iterate_to_convergence(anomaly, observed, tried[best], deviation, basis)
+    axes, _, iterations = iterate_to_convergence(
+        anomaly, observed, tried[best], TOLERANCE * deviation, basis, relaxation
+    )
     anomaly += mean
     return DineofResult(
         torch.where(observed, x, anomaly, out=anomaly),

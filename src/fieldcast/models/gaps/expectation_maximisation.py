@@ -8,6 +8,7 @@ Rubin and Wu 1998), which also never lowers the likelihood and takes far fewer i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -17,11 +18,15 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.gaps.low_rank_gaussian import LowRank, symmetric
+from fieldcast.models.space import evenly
 from fieldcast.runtime import Progress
 
 RANKS = (5, 10, 20, 40, 80)  # numbers of modes that are tried
 HELD_OUT_SHARE = 0.03  # share of the observed values that are held out to choose the rank
 SEARCH_ITERATIONS = 10  # EM iterations for each rank that is tried
+# least numbers of values of the part of a large record on which the rank is chosen: observed ones at each time for each
+# mode of the largest rank, and all
+OBSERVED_PER_MODE, MIN_SEARCHED = 10, 2**20
 MIN_EIGENVALUE = 1e-6  # smallest eigenvalue of V, as a share of the mean: axes that explain nothing vanish
 MIN_NOISE = 1e-4  # smallest s^2, as a share of the mean square: M stays invertible for data without noise
 POWER_STEPS = 4  # steps of the subspace iteration that gives the first axes
@@ -59,7 +64,7 @@ def fit(
         x, observed = x[any_value], observed[any_value]
     x = torch.where(observed, x, 0.0)
     model = initial_model(x, observed, rank, start)
-    prior = second_moment(model.weights) + MIN_EIGENVALUE * torch.eye(rank).to(model.variance)
+    prior = prior_of(model)
     history: list[float] = []
     for _ in Progress(range(iterations), unit="iteration"):
         z, factor, log_prob = model.posterior(x, observed)
@@ -124,6 +129,11 @@ def noise_variance(
     return misfit.sum().clamp(min=least) / observed.count_nonzero()
 
 
+def prior_of(model: LowRank) -> Float[Tensor, "q q"]:
+    """V of a model, positive definite."""
+    return second_moment(model.weights) + MIN_EIGENVALUE * torch.eye(model.rank).to(model.variance)
+
+
 def second_moment(weights: Float[Tensor, "q cell"]) -> Float[Tensor, "q q"]:
     """Mean over cells of w_c w_c^T, in double precision."""
     w = weights.double()
@@ -168,16 +178,19 @@ def regression(
 
 
 def fit_best_rank(
-    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int],
-    start: LowRank | None = None,
-) -> LowRank:  # fmt: skip
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int]
+) -> LowRank:
     """Fit with the rank, among ascending `ranks`, that predicts held-out values best; each starts from the one before.
 
-    3 % of the observed values are held out for the choice. Ranks that the data do not determine are left out. A fit to
-    a similar record, `start`, gives its rank, and the place where the iterations begin.
+    3 % of the observed values are held out for the choice. Ranks that the data do not determine are left out.
     """
-    if start is not None:
-        return fit_last(x, observed, start)
+    return fit_last(x, observed, best_rank(x, observed, ranks))
+
+
+def best_rank(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int]
+) -> LowRank:
+    """The fit with the best rank of `fit_best_rank`, to the values that are not held out for the choice."""
     held_out = observed & (
         torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HELD_OUT_SHARE
     ).to(observed)
@@ -195,11 +208,31 @@ def fit_best_rank(
         if tried and error > tried[-1][0]:
             break
         tried.append((error, model))
-    return fit_last(x, observed, tried[-1][1])
+    return tried[-1][1]
+
+
+def fit_thinned(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int]
+) -> LowRank:
+    """As `fit_best_rank`, of a large record with the rank that is best for some of its cells, evenly spread.
+
+    These cells have `OBSERVED_PER_MODE` observed values for each mode on average, and `MIN_SEARCHED` values in all.
+    """
+    share = float(observed.count_nonzero()) / observed.numel()
+    number = max(OBSERVED_PER_MODE * max(ranks) / share, MIN_SEARCHED / len(x))
+    if number >= x.shape[1] / 2:
+        return fit_best_rank(x, observed, ranks)
+    cells = evenly(x.shape[1], math.ceil(number)).to(x.device)
+    values, present = x[:, cells], observed[:, cells]
+    model = best_rank(values, present, ranks)
+    z, factor, _ = model.posterior(values, present)
+    # the weights of all cells, by one M step from the modes of some
+    x = torch.where(observed, x, 0.0)
+    return fit_last(x, observed, maximisation_step(model, x, observed, z, factor, prior_of(model))[0])
 
 
 def fit_last(x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], start: LowRank) -> LowRank:
-    """The last fit, to all observed values, with the rank of another one."""
+    """The last fit, to all observed values, with the rank of another one, or of one to a similar record."""
     return fit(
         x, observed, start.rank, iterations=2 * SEARCH_ITERATIONS, tolerance=1e-4, start=start, shrink=True
     )[0]

@@ -30,7 +30,7 @@ from torch import Tensor
 from fieldcast.models.gaps import dineof as dineof_method
 from fieldcast.models.gaps import in_time, reach, smoother
 from fieldcast.models.gaps import local_kriging as kriging_method
-from fieldcast.models.gaps.expectation_maximisation import fit_best_rank
+from fieldcast.models.gaps.expectation_maximisation import fit_last, fit_thinned
 from fieldcast.models.gaps.held_out import hold_out_values
 from fieldcast.models.gaps.in_time import elapsed_steps
 from fieldcast.models.gaps.local_kriging import KrigingModel, fit_kriging
@@ -132,7 +132,8 @@ def dineof(
         axes, mean, iterations = fitted["axes"], fitted["mean"], int(fitted["iterations"])
         values = dineof_method.fill_by_axes(r.x, r.observed, axes, mean, iterations)
     else:
-        filled = dineof_method.fill_by_dineof(r.x, r.observed, None if start is None else len(start["axes"]))
+        modes = None if start is None else len(start["axes"])
+        filled = dineof_method.fill_by_dineof(r.x, r.observed, modes, quick=True)
         values = filled.values
         fitted |= {"axes": filled.axes, "mean": filled.mean, "error": filled.errors.min().to(r.x)}
         fitted["iterations"] = torch.tensor(filled.iterations)
@@ -176,9 +177,9 @@ def modal_smoother(
 def modes_of(record: Record, scaled: Record, start: LowRank | None) -> LowRank:
     """The low-rank Gaussian of a record, which two methods share: it is kept for as long as the record exists."""
     if start is not None:
-        return fit_best_rank(scaled.x, scaled.observed, RANKS, start)
+        return fit_last(scaled.x, scaled.observed, start)
     if record not in _MODES:
-        _MODES[record] = fit_best_rank(scaled.x, scaled.observed, RANKS)
+        _MODES[record] = fit_thinned(scaled.x, scaled.observed, RANKS)
     return _MODES[record]
 
 
