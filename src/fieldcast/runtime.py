@@ -26,12 +26,14 @@ from fieldcast.errors import InputError
 
 
 _open: list["Progress"] = []  # innermost last
+_seconds: dict[str, float] = {}  # processor time of each count of the last loop of each unit
 
 
 class Progress(tqdm):
     """A bar of tqdm that is drawn in terminals only, and counts wherever it runs.
 
-    `work` is the expected work of each step, in any unit; by default the steps are alike. It may change meanwhile.
+    `work` is the expected work of each step, in any unit, or in seconds if an earlier bar counted the steps before; by
+    default the steps are alike. It may change meanwhile.
     """
 
     may_draw = True  # whether this process may draw bars
@@ -41,6 +43,7 @@ class Progress(tqdm):
     ) -> None:
         file = sys.stderr if self.may_draw and sys.stderr.isatty() else _NullFile()
         self.counted = 0.0  # seconds from the beginning to the last count
+        self.begun = time.process_time()
         self.work = work
         super().__init__(iterable, leave=False, file=file, **options)
         _open.append(self)
@@ -51,6 +54,8 @@ class Progress(tqdm):
         return super().update(n)
 
     def close(self) -> None:
+        if self.n:
+            _seconds[self.unit] = (time.process_time() - self.begun) / self.n
         _open[:] = [bar for bar in _open if bar is not self]  # tqdm's bars are equal if their lines are
         super().close()
 
@@ -70,6 +75,11 @@ def drawn() -> bool:
     return bool(_open) and Progress.may_draw and sys.stderr.isatty()
 
 
+def seconds_of(unit: str) -> float:
+    """Processor time of each count of the last loop of a unit that has ended; 0 without one."""
+    return _seconds.get(unit, 0.0)
+
+
 def state() -> str:
     """Describe how far the loops are, outermost first, as `30 of 100 steps, about 2 min left`; empty if none runs."""
     return "; ".join(state_of(bar) for bar in list(_open))  # another thread may close them
@@ -83,9 +93,9 @@ def state_of(progress: Progress) -> str:
     bar = progress.format_dict
     done, total, first = bar["n"], bar["total"], bar["initial"]
     text = f"{done} of {total} {bar['unit']}s" if total else f"{done} {bar['unit']}s"
-    if total and done > first:
+    if total and (done > first or progress.work):
         work = progress.work or [1.0] * int(total)
-        rate = progress.counted / max(sum(work[int(first) : int(done)]), 1e-9)
+        rate = progress.counted / max(sum(work[int(first) : int(done)]), 1e-9) if done > first else 1.0
         left, of_step = sum(work[int(done) :]), work[int(done)] if done < total else 0.0
         remaining = rate * left - min(bar["elapsed"] - progress.counted, rate * of_step)
         text += f", about {duration(max(remaining, 0.0))} left"

@@ -155,7 +155,8 @@ def fill(
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
     steps = len(tried.rounds) + len(tried.trials) + 1
-    with Progress(total=steps, initial=steps - 1, unit="step"):
+    work = [*[0.0] * (steps - 1), tried.fill_seconds] if tried.fill_seconds else None
+    with Progress(total=steps, initial=steps - 1, unit="step", work=work):
         filled = fill_record(
             gappy,
             partial(FILLERS[best.name], fitted=parameters, start=best.parameters or None)

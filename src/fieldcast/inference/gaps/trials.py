@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,13 +19,14 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri
 from torch import Tensor
 
-from fieldcast import calendars
+from fieldcast import calendars, runtime
 from fieldcast.encoding.checkpoint import FORMAT
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
 from fieldcast.encoding.tensor_file import pack_state, resume, tensor_digest, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology, domain, quantities
+from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.observation_error import NO_ERRORS, Errors
 from fieldcast.fields.quantities import CENTRAL, Quantities
 from fieldcast.geometry import GRID, TRUE_GRID, is_curvilinear
@@ -42,9 +44,10 @@ from fieldcast.inference.gaps.race import (
 from fieldcast.inference.quantities import Scored, difference
 from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
-from fieldcast.models.gaps.fillers import FILLERS, dineof
+from fieldcast.models.gaps.fillers import FILLERS, dineof, local_kriging
 from fieldcast.models.gaps.held_out import SELECTIONS, SMALL, HeldOut, are_few
 from fieldcast.models.gaps.in_time import pieces
+from fieldcast.models.gaps.local_kriging import VALUE
 from fieldcast.models.gaps.reach import nearest_observation, present_variables
 from fieldcast.models.gaps.record import Filler, Parameters, Record
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, crps_of_each, error_statistics, run_trial
@@ -56,7 +59,10 @@ LOG = logging.getLogger(__name__)
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
 PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
 PARAMETER = "parameter."  # beginning of the names of a trial's parameters
-BEGUN = 0.6  # time of a fit that begins with the parameters of another one, as a share of that of the first
+BEGUN = 0.45  # time of a fit that begins with the parameters of another one, as a share of that of the first
+FILL = 1.5  # time of the fill of the whole, with its tables, as a multiple of that of such a fit
+# power of the work that the time of a method is proportional to: at most, and of kriging, whose fit has a constant time
+MAX_POWER, PART_CONSTANT = 0.8, 0.5
 RIVAL = 2.0  # distance from the best method, in paired errors, up to which another may be better
 LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
 
@@ -74,7 +80,10 @@ class Tried:
     trials
         The first trial of each finalist, and then those of the best ones with further selections of held-out values.
     seconds
-        Expected time of each method on the whole record; no part of the result.
+        Processor time of each method on the samples and on the whole, each with its share of the work of the whole; no
+        part of the result.
+    fill_seconds
+        Expected time of the fill of the whole record; no part of the result.
     ended_early
         Whether the user ended the race.
     """
@@ -82,7 +91,8 @@ class Tried:
     rounds: list[Round] = field(default_factory=list)
     finalists: list[str] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    fill_seconds: float = 0.0
     ended_early: bool = False
 
     @property
@@ -194,18 +204,19 @@ class Comparison:
     def remaining(self, tried: Tried) -> Iterator[None]:
         """Add the remaining rounds and trials, one at each step."""
         done = len(tried.rounds) + len(tried.trials)
-        begun, spent = time.monotonic(), [0.0] * done
+        begun, spent = time.process_time(), [0.0] * done
         total = len(tried.rounds) + len(tried.finalists or self.fillers) + self.number_of_selections
         with Progress(total=total, initial=done, unit="step") as bar:
             for _ in self.steps(tried):
-                spent.append(time.monotonic() - begun)
+                spent.append(time.process_time() - begun)
                 if tried.trials and len(tried.trials) <= len(tried.finalists):
-                    tried.seconds[tried.trials[-1].name] = spent[-1]
+                    tried.seconds.setdefault(tried.trials[-1].name, []).append((1.0, spent[-1]))
                 bar.work = [*spent, *self.foreseen(tried, spent[-1])]
                 bar.total = len(bar.work)
                 bar.update()
+                tried.fill_seconds = bar.work[-1] * bar.counted / max(sum(spent), 1e-9)
                 yield
-                begun = time.monotonic()
+                begun = time.process_time()
 
     def steps(self, tried: Tried) -> Iterator[None]:
         """Take the remaining rounds and trials."""
@@ -249,26 +260,41 @@ class Comparison:
         ]
 
     def foreseen(self, tried: Tried, last: float) -> list[float]:
-        """Expected seconds of the steps that are left; the fill of the whole record is the last one.
+        """Expected processor time of the steps that are left; the fill of the whole record is the last one.
 
-        Methods take as long as on the last sample, in proportion to its work; in the race, two finalists are expected.
+        In the race, the best method so far is expected to be fitted whole, and the second of them every other time.
         `last` is the time of the last step.
         """
         whole, rounds, names = work_of(*self.held_out.shape), [], list(tried.finalists)
+        trials = [expected_seconds(tried, name, last) for name in names[len(tried.trials) :]]
         if not names:
             last_round = tried.rounds[-1]
             racing = staying(tried.rounds, last=False)
             work = GROWTH * work_of(last_round.times, last_round.cells)
             while 2 * work < whole and len(racing) > 1:
-                rounds.append(work / whole * sum(tried.seconds[name] for name in racing))
+                rounds.append(sum(expected_seconds(tried, name, last, work / whole) for name in racing))
                 work *= GROWTH
             names = sorted(racing, key=lambda name: last_round.standings[name].crps)[:2]
-        trials = [tried.seconds.get(name, last) for name in names[len(tried.trials) :]]
-        best = tried.best.name if tried.trials else names[0]
-        whole_fit = tried.seconds.get(best, last)
+            first, *second = (expected_seconds(tried, name, last) for name in names)
+            trials = [first + sum(second) / 2]
+        best = names[0]
+        if len(tried.trials) >= len(tried.finalists) > 0:
+            best = tried.best.name
+        elif tried.rounds:
+            crps = {name: place.crps for name, place in tried.rounds[-1].standings.items() if name in names}
+            best = min(crps, key=crps.__getitem__, default=best)
         done = len(tried.of(best))
-        fit = last if done > 1 else BEGUN * whole_fit
-        return [*rounds, *trials, *[fit] * (self.number_of_selections - max(done, 1)), whole_fit]
+        fit = last if done > 1 else BEGUN * expected_seconds(tried, best, last)
+        fill = FILL * fit + (
+            self.missing * runtime.seconds_of(VALUE) if best == local_kriging.__name__ else 0.0
+        )
+        return [*rounds, *trials, *[fit] * (self.number_of_selections - max(done, 1)), fill]
+
+    @cached_property
+    def missing(self) -> int:
+        """Number of missing values in cells that have values at other times."""
+        present = [self.fields[name].notnull() for name in time_varying(self.fields)]
+        return sum(int((~each & each.any("time")).sum()) for each in present)
 
     def end_early(self, tried: Tried) -> None:
         """End the race with the best method so far: of the trials, of the last round, or else the quickest one."""
@@ -398,6 +424,23 @@ class Comparison:
         return pd.concat(tables, ignore_index=True)
 
 
+def expected_seconds(tried: Tried, name: str, default: float, share: float = 1.0) -> float:
+    """Processor time of a method on a part with some share of the work of the whole, by a power law.
+
+    Its exponent is that of the last two times of the method, or else of most methods; without a time it is `default`.
+    """
+    measured = tried.seconds.get(name)
+    if not measured:
+        return default
+    *earlier, (work, seconds) = measured
+    power = PART_CONSTANT if name == local_kriging.__name__ else 1.0
+    if earlier and earlier[-1][0] < work:
+        before, of_before = earlier[-1]
+        ratio = max(seconds, 1e-3) / max(of_before, 1e-3)
+        power = min(max(math.log(ratio) / math.log(work / before), 0.0), MAX_POWER)
+    return float(seconds * (share / work) ** power)
+
+
 def scored_trial(trial: Trial, held_out: HeldOut) -> Scored:
     """CRPS of a trial at its held-out values."""
     crps = crps_of_each(trial.error, trial.spread, held_out)
@@ -480,20 +523,21 @@ def linear_errors(visible: GappyRecord, held_out: HeldOut) -> Float[Tensor, " he
 
 
 def run_round(
-    part: Sample, fillers: Mapping[str, Filler], visible: Record, held_out: HeldOut, seconds: dict[str, float]
-) -> Round:
+    part: Sample, fillers: Mapping[str, Filler], visible: Record, held_out: HeldOut,
+    seconds: dict[str, list[tuple[float, float]]],
+) -> Round:  # fmt: skip
     """Try some methods on a sample of the record of the visible values, and log the outcome.
 
-    `seconds` becomes what each would take for the whole record, in proportion to the work.
+    The processor time of each is added to `seconds`, with the share of the sample in the work of the whole record.
     """
     sample, of_sample = part.of(visible, held_out)
     distance = nearest_observation(sample.observed, sample.columns, of_sample.mask)
     scores = {}
     share = work_of(*sample.x.shape) / work_of(*visible.x.shape)
     for name, filler in fillers.items():
-        begun = time.monotonic()
+        begun = time.process_time()
         trial = run_trial(name, filler, sample, of_sample, distance)
-        seconds[name] = (time.monotonic() - begun) / share
+        seconds.setdefault(name, []).append((share, time.process_time() - begun))
         scores[name] = scored_trial(trial, of_sample)
     outcome = Round(len(sample.x), sample.x.shape[1], standings(scores))
     LOG.info(

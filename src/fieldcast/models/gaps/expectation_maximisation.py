@@ -214,7 +214,7 @@ def best_rank(
 def fit_thinned(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int]
 ) -> LowRank:
-    """As `fit_best_rank`, of a large record with the rank that is best for some of its cells, evenly spread.
+    """Fit a large record with the rank that is best for some of its cells, evenly spread (`fit_best_rank`).
 
     These cells have `OBSERVED_PER_MODE` observed values for each mode on average, and `MIN_SEARCHED` values in all.
     """

@@ -48,6 +48,7 @@ from torch import Tensor
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaussian.covariance_terms import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
+from fieldcast.runtime import Progress
 
 NEIGHBOURS = 24  # K
 MATERN = {0.5: lambda r, length: torch.exp(-r / length), 1.5: matern32, 2.5: matern52}  # rho for each nu
@@ -56,6 +57,7 @@ REACH_IN_TAU = 4.0  # range of the search for observations before and after a wi
 MIN_NUGGET = 1e-3  # lower limit of n
 MISFIT_LIMITS = 0.05, 50.0  # lower and upper limit of y^T C^-1 y / K
 TARGETS_PER_BLOCK = 2**11  # values that are predicted together
+VALUE = "value"  # unit of the progress of the prediction
 WAVES = 500  # number of waves in an unconditional field
 
 
@@ -261,19 +263,21 @@ def predict(
     """Set the requested values of `mean`, `spread` and `members`."""
     c = model.correlation
     field = None if streams is None else UnconditionalField.of(c, series, streams)
-    for times, reached in windows(series.step, c):
-        z = None if field is None else field(series, reached)
-        for block in targets(series, c, requested, times, reached):
-            conditional = block.conditional(series, model, torch.float32)
-            mean[block.time, block.cell] = conditional.mean.to(mean)
-            spread[block.time, block.cell] = conditional.variance.sqrt().to(spread)
-            if z is not None:
-                first = reached.start
-                near = z[block.near_time - first, :, block.near_cell] * block.exists[..., None]
-                draw = z[block.time - first, :, block.cell]
-                draw = draw - torch.einsum("tk, tkm -> tm", conditional.weights.to(z), near)
-                error = conditional.inflation.sqrt()[:, None] * draw
-                members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)
+    with Progress(total=int(requested.count_nonzero()), unit=VALUE) as bar:
+        for times, reached in windows(series.step, c):
+            z = None if field is None else field(series, reached)
+            for block in targets(series, c, requested, times, reached):
+                conditional = block.conditional(series, model, torch.float32)
+                mean[block.time, block.cell] = conditional.mean.to(mean)
+                spread[block.time, block.cell] = conditional.variance.sqrt().to(spread)
+                if z is not None:
+                    first = reached.start
+                    near = z[block.near_time - first, :, block.near_cell] * block.exists[..., None]
+                    draw = z[block.time - first, :, block.cell]
+                    draw = draw - torch.einsum("tk, tkm -> tm", conditional.weights.to(z), near)
+                    error = conditional.inflation.sqrt()[:, None] * draw
+                    members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)
+                bar.update(len(block.time))
 
 
 # Parameters of kriging from the nearest observations, by the likelihood of held-out values; see `local_kriging`.
