@@ -37,7 +37,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
 from fieldcast.models.vae import ConditionalVAE
 
-STRETCH, STRETCHES, LENGTHS = 20, 5, (50, 500)
+STRETCH, STRETCHES, LENGTHS, STORED = 20, 5, (50, 500), (50, 5000)  # steps; those of the peak of memory
 
 
 def model(device: str = "cpu") -> Stepped:
@@ -143,7 +143,8 @@ def main() -> None:
     for members in (1, 10, 100):
         rate = members * STRETCH / seconds(ours, stepped, members, STRETCH)
         print(f"{members:>3} members: {rate:.0f} steps of a member a second")
-    print(f"peak memory, each step stored: 50 steps {memory(50):.0f} MB, 5000 steps {memory(5000):.0f} MB")
+    peaks = ", ".join(f"{steps} steps {memory(steps):.0f} MB" for steps in STORED)
+    print(f"peak memory, each step stored: {peaks}")
 
 
 if __name__ == "__main__":

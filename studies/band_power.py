@@ -44,8 +44,10 @@ def band_ratio(spectra: xr.Dataset, low: float, high: float) -> xr.DataArray:
 
 
 def spread_of(ratio: xr.DataArray, first: int, last: int) -> str:
-    """The smallest and the largest ratio at leads from one day to another."""
+    """The smallest and the largest ratio at leads from one day to another, if there are any such waves."""
     selected = ratio.sel(lead=slice(24 * first, 24 * last))
+    if not selected.notnull().any():
+        return "none"
     return f"{float(selected.min()):.2f} to {float(selected.max()):.2f}"
 
 

@@ -71,7 +71,7 @@ def borrowed(
 
 
 @torch.no_grad()
-def main(root: Path, sample_root: Path | None, count: int) -> None:
+def compare(root: Path, sample_root: Path | None, count: int) -> None:
     names = REFERENCE, "guided_diffusion"
     models = {name: trained(root, f"reconstruct.{name}") for name in names}
     codec, space = models[REFERENCE].field_codec, models[REFERENCE].model.space
@@ -110,9 +110,14 @@ def interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Read the arguments, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("root", type=finished, metavar="DATA_ROOT")
     parser.add_argument("sample_root", nargs="?", type=finished, metavar="SAMPLE_ROOT")
     parser.add_argument("count", nargs="?", type=int, default=16, metavar="TIMES")
-    main(**vars(parser.parse_args()))
+    compare(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

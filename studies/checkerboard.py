@@ -14,6 +14,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from fieldcast import calendars
+
 EXPERIMENT = "vae_convolutional_past"
 BANDS = ((0.0, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.8))  # waves a cell
 
@@ -31,11 +33,11 @@ def ratios(folder: Path) -> list[float]:
     """Power over the truth's in each band, and that of the checkerboard, as means over variables."""
     draws = xr.open_zarr(folder / "07_model_output" / "forecast" / EXPERIMENT / "draws.zarr").isel(lead=0)
     fields = xr.open_zarr(folder / "03_primary" / "fields.zarr")
-    lead = np.timedelta64(round(3600 * float(draws["lead"])), "s")
+    valid = calendars.later(draws["start"], float(draws["lead"]))
     per_variable = []
     for name in draws.data_vars:
         maps = draws[name].transpose("start", "member", "latitude", "longitude").values
-        truth = fields[name].sel(time=draws["start"].values + lead).values
+        truth = fields[name].sel(time=valid).values
         drawn, real = power(maps), power(truth)
         y, x = real.shape
         wave = np.hypot(np.fft.fftfreq(y)[:, None], np.fft.fftfreq(x))

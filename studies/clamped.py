@@ -137,6 +137,7 @@ def main() -> None:
     for text in report(parser.parse_args().times):
         lines.append(text)
         print(text, flush=True)
+    RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text("\n".join(lines) + "\n")
 
 

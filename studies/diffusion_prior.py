@@ -33,7 +33,7 @@ BLOCK_DAYS = 10.0  # days of weather in a block of the test
 WAVELENGTHS = 10000, 5000, 3000, 2000, 1500, 1200  # km
 
 
-def main(root: Path, experiment: str, count: int) -> None:
+def compare(root: Path, experiment: str, count: int) -> None:
     path = root / "06_models" / experiment.replace(".", "/") / "checkpoint.safetensors"
     trained = unpack(path.read_bytes())
     model, codec = trained.model, trained.field_codec
@@ -62,9 +62,14 @@ def main(root: Path, experiment: str, count: int) -> None:
     print(f"variance {float(drawn.var() / real.var()):.2f}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Read the arguments, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("root", type=finished, metavar="DATA_ROOT")
     parser.add_argument("experiment", nargs="?", default="reconstruct.guided_diffusion")
     parser.add_argument("count", nargs="?", type=int, default=240, metavar="COUNT")
-    main(**vars(parser.parse_args()))
+    compare(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,6 @@ the same command resumes. `--experiment reconstruct.corrected_interpolation` tak
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -106,7 +105,7 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Measure what the output lacks, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -118,7 +117,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--percent", nargs="+", type=int, default=[0, 30, 50, 70, 90, 95])
     parser.add_argument("--output", type=Path, default=Path("price_of_gaps.csv"))
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     table = pd.read_csv(options.output) if options.output.exists() else pd.DataFrame(columns=KEYS)
     fields = xr.open_zarr(options.fields).isel(time=slice(0, TIMES))
     for percent in options.percent:
@@ -134,4 +133,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -149,7 +149,8 @@ def score_alone(root: Path) -> None:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Read the arguments, and print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("root", nargs="?", type=finished, default="data", metavar="DATA_ROOT")
     parser.add_argument(
@@ -157,3 +158,7 @@ if __name__ == "__main__":
     )
     arguments = parser.parse_args()
     {"many": time_many, "alone": score_alone}.get(arguments.part, score)(arguments.root)
+
+
+if __name__ == "__main__":
+    main()

@@ -158,7 +158,7 @@ def raced(comparison: Comparison) -> Tried:
 
 @cache
 def race_of_waves() -> Tried:
-    """The race on `waves(500)`, which several tests read; they all use `early`."""
+    """The race on `waves(500, seed=2)`, which several tests read; they all use `early`."""
     return raced(compare(waves(500, seed=2)))
 
 
