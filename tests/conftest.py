@@ -34,11 +34,12 @@ settings.load_profile("repeatable")
 # Files of a minute or more, in the order of their start: the first makes data roots that others then need not wait for,
 # and no process is left alone with a long file at the end.
 LONGEST = (
-    "pipelines/test_forecast.py", "inference/test_fill_gaps.py", "pipelines/test_sample.py",
-    "test_pipeline_registry.py", "report/test_sample.py", "test_notebooks.py", "bad_input/test_parameters.py",
-    "training/test_loop.py", "pipelines/test_graph.py", "pipelines/test_assimilate.py",
-    "bad_input/test_input_files.py", "app/tracking/test_hook.py", "test_standalone.py",
-    "app/test_doctor_options.py", "bad_input/test_checkpoints.py",
+    "test_scripts.py", "pipelines/test_forecast.py", "test_docs.py", "inference/test_filled_quantities.py",
+    "pipelines/test_sample.py", "inference/test_race.py", "pipelines/test_gap_filling.py",
+    "inference/test_fill_gaps.py", "pipelines/test_assimilate.py", "test_pipeline_registry.py",
+    "bad_input/test_parameters.py", "inference/test_appending.py", "training/test_loop.py", "pipelines/test_graph.py",
+    "report/test_sample.py", "test_notebooks.py", "bad_input/test_input_files.py", "app/tracking/test_hook.py",
+    "test_standalone.py", "app/test_doctor_options.py", "bad_input/test_checkpoints.py",
 )  # fmt: skip
 
 BUDGET = 60  # seconds of processor time that a file of tests may take, with fixtures that it makes for others
