@@ -111,7 +111,7 @@ def project() -> Iterator[dict[str, Any]]:
         loaders = cache(lambda env: OmegaConfigLoader(str(ROOT / "conf"), env, **settings.CONFIG_LOADER_ARGS))
         yield {
             "pipelines": {*pipelines, *TO_BE_ADDED},
-            "loaders": loaders,
+            "parameters": cache(lambda env: loaders(env)["parameters"]),
             "declared": cache(lambda env: declared_names(loaders(env))),
             "tags": {tag for node in pipelines["__default__"].nodes for tag in node.tags},
         }
@@ -141,9 +141,9 @@ def test_commands_of_runs_can_be_given(command: str, project: dict[str, Any]) ->
     assert env == "<name>" or (ROOT / "conf" / env).is_dir()
     given = OmegaConf.from_dotlist(requested.get("--params", "seed=0").split(","))
     env = "base" if env == "<name>" else env
-    loader = project["loaders"](env)
-    loader.setdefault("parameters", loader["parameters"])
-    parameters = OmegaConf.to_container(OmegaConf.merge(loader["parameters"], given))
+    parameters = project["parameters"](env)
+    changed = {name: parameters[name] for name in given if name in parameters}
+    parameters = parameters | OmegaConf.to_container(OmegaConf.merge(changed, given))
     check_parameters(parameters, OmegaConf.to_container(given), lambda: project["declared"](env))
 
 

@@ -76,7 +76,7 @@ script.main()
 
 
 def printed(module: str, constants: Mapping[str, Any], words: list[str], folder: Path) -> str:
-    """What a script prints in a process of its own, without type checks, with other constants."""
+    """Run a script in a process of its own, with other constants and without type checks; return what it prints."""
     (folder / "results").mkdir()
     code = CHANGED.format(constants=dict(constants), folder=str(folder / "results"))
     command = [sys.executable, "-c", code, module, *words]

@@ -158,8 +158,8 @@ def raced(comparison: Comparison) -> Tried:
 
 @cache
 def race_of_waves() -> Tried:
-    """The race on `waves(500, seed=2)`, which several tests read; they all use `early`."""
-    return raced(compare(waves(500, seed=2)))
+    """The race on `waves(500)`, which several tests read; they all use `early`."""
+    return raced(compare(waves(500)))
 
 
 def test_samples_lie_in_each_other_and_hold_the_values_that_the_comparison_holds_out(early: None) -> None:
@@ -203,7 +203,7 @@ def test_the_race_agrees_with_trials_of_all_methods(make, seed: int, early: None
 
 
 def test_a_method_far_behind_is_not_fitted_whole(early: None) -> None:
-    tried = race_of_waves()
+    tried = raced(compare(waves(500, seed=2)))
     assert "dineof" in tried.rounds[0].standings and "dineof" not in tried.finalists
 
 

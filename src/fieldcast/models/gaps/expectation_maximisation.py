@@ -231,8 +231,19 @@ def fit_thinned(
     return fit_last(x, observed, maximisation_step(model, x, observed, z, factor, prior_of(model))[0])
 
 
-def fit_last(x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], start: LowRank) -> LowRank:
+def fit_last(
+    x: Float[Tensor, "time cell"],
+    observed: Bool[Tensor, "time cell"],
+    start: LowRank,
+    tolerance: float = 1e-4,
+) -> LowRank:
     """The last fit, to all observed values, with the rank of another one, or of one to a similar record."""
     return fit(
-        x, observed, start.rank, iterations=2 * SEARCH_ITERATIONS, tolerance=1e-4, start=start, shrink=True
+        x,
+        observed,
+        start.rank,
+        iterations=2 * SEARCH_ITERATIONS,
+        tolerance=tolerance,
+        start=start,
+        shrink=True,
     )[0]

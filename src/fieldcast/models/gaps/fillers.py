@@ -177,7 +177,8 @@ def modal_smoother(
 def modes_of(record: Record, scaled: Record, start: LowRank | None) -> LowRank:
     """The low-rank Gaussian of a record, which two methods share: it is kept for as long as the record exists."""
     if start is not None:
-        return fit_last(scaled.x, scaled.observed, start)
+        # a larger tolerance ends at once, at the parameters of the other record
+        return fit_last(scaled.x, scaled.observed, start, tolerance=1e-5)
     if record not in _MODES:
         _MODES[record] = fit_thinned(scaled.x, scaled.observed, RANKS)
     return _MODES[record]
