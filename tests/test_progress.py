@@ -2,7 +2,7 @@
 
 import pytest
 
-from fieldcast.runtime import Progress, duration, state
+from fieldcast.runtime import Progress, duration, seconds_of, state
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,16 @@ def test_the_time_left_follows_the_expected_work_of_the_steps(monkeypatch: pytes
         assert state() == "2 of 4 steps, about 6 min left"
         clock = 30.0
         assert state() == "2 of 4 steps, about 2 min left"
+
+
+def test_a_loop_whose_bar_is_off_ends_and_a_resumed_one_counts_its_own_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Progress(total=3, initial=2, unit="thing", disable=True) as bar:
+        bar.update()
+    assert seconds_of("thing") == 0
+    moments = iter((10.0, 16.0))
+    monkeypatch.setattr("fieldcast.runtime.time.process_time", lambda: next(moments))
+    with Progress(total=10, initial=7, unit="thing") as bar:
+        bar.update(3)
+    assert seconds_of("thing") == pytest.approx(2.0)

@@ -54,8 +54,8 @@ class Progress(tqdm):
         return super().update(n)
 
     def close(self) -> None:
-        if self.n:
-            _seconds[self.unit] = (time.process_time() - self.begun) / self.n
+        if not self.disable and self.n > self.initial:
+            _seconds[self.unit] = (time.process_time() - self.begun) / (self.n - self.initial)
         _open[:] = [bar for bar in _open if bar is not self]  # tqdm's bars are equal if their lines are
         super().close()
 

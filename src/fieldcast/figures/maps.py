@@ -146,7 +146,7 @@ class Turning(Normalize):
     def __call__(self, value: Any, clip: bool | None = None) -> Any:
         """Positions from 0 to 1; angles that differ by whole circles have the same."""
         low, high = float(self.vmin or 0), float(self.vmax or 0)
-        return super().__call__(np.where(value == high, high, low + (value - low) % (high - low)), clip)
+        return super().__call__(np.ma.where(value == high, high, low + (value - low) % (high - low)), clip)
 
 
 def field_colours(

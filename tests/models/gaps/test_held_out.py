@@ -118,6 +118,20 @@ def test_weights_by_distance_from_observations_are_those_of_the_missing_values(
     assert matches == pytest.approx(share, abs=0.03) and abs(before - share) > 0.05
 
 
+def test_distances_at_some_times_leave_the_area_of_whole_times_as_it_is(
+    record: Record, columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The times of the sample miss the six runs without an observation; the area of the others is scaled to all."""
+    exact = holding.distances_of_missing(record.observed, columns)[1]
+    monkeypatch.setattr(holding, "MAX_DISTANCES", 600)
+    part = holding.distances_of_missing(record.observed, columns)[1]
+    infinite = holding.STEP_CLASSES
+    nothing = ~record.observed.any(1)
+    assert float(part[infinite]) == pytest.approx(float(nothing.sum() * columns.area.sum()), rel=1e-6)
+    assert float(part.sum()) == pytest.approx(float(exact.sum()), rel=1e-6)
+    torch.testing.assert_close(part, exact, rtol=0.3, atol=0.02 * float(exact.sum()))
+
+
 def test_weights_of_cells_with_few_observations_are_those_of_the_missing_values(
     record: Record, columns: Columns
 ) -> None:

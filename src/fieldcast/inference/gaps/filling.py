@@ -46,7 +46,7 @@ from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.lineage import digest
 from fieldcast.models.gaps import reach
-from fieldcast.models.gaps.fillers import FILLERS
+from fieldcast.models.gaps.fillers import FILLERS, local_kriging
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.observation_error import with_spread_of_observed
@@ -152,6 +152,8 @@ def fill(
     )  # fmt: skip
     filler = comparison.fillers[best.name]
     stored = filler is FILLERS.get(best.name)
+    # kriging is fitted to the part of a record that more times leave as it is
+    start = None if best.name == local_kriging.__name__ else best.parameters or None
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
     steps = len(tried.rounds) + len(tried.trials) + 1
@@ -159,9 +161,7 @@ def fill(
     with Progress(total=steps, initial=steps - 1, unit="step", work=work):
         filled = fill_record(
             gappy,
-            partial(FILLERS[best.name], fitted=parameters, start=best.parameters or None)
-            if stored
-            else filler,
+            partial(FILLERS[best.name], fitted=parameters, start=start) if stored else filler,
             fit,
             distance,
             streams,

@@ -378,7 +378,7 @@ def join_selections(selections: Sequence[HeldOut]) -> HeldOut:
 STEP_CLASSES = 32  # number of classes of steps: 1, 2 to 3, 4 to 7, ...
 EACH_SIDE = 4  # number of classes of distance on each side of the median, and of counts below their median
 RAKING_ITERATIONS = 10  # iterations of the proportional fitting
-# largest number of missing values, approximately, whose distances are computed: of large records those of some times
+# largest number of missing values, approximately, whose distances are computed
 MAX_DISTANCES = 2**18
 # median distance of these missing values of a record, and their area in each class of distance
 _MISSING: WeakKeyDictionary[Record, tuple[float, Tensor]] = WeakKeyDictionary()
@@ -395,12 +395,7 @@ def weights(
     steps = steps_to_observation(visible, record.segment)[held_out]
     distance = nearest_observation(visible, columns, held_out)[held_out]
     if record not in _MISSING:
-        missing = ~observed & observed.any(0)
-        share = MAX_DISTANCES / max(int(missing.count_nonzero()), 1)
-        some = evenly(len(missing), math.ceil(share * len(missing))).to(missing.device)
-        of_missing = nearest_observation(observed[some], columns, missing[some])
-        median = median_distance(of_missing.flatten())
-        _MISSING[record] = median, area_by_distance(of_missing, median, columns.area)
+        _MISSING[record] = distances_of_missing(observed, columns)
     median, areas = _MISSING[record]
     by_steps = class_of_steps(steps, whole), area_by_steps(record)
     by_distance = class_of_distance(distance, median), areas
@@ -411,6 +406,35 @@ def weights(
         for of_value, total in (by_count, by_distance, by_steps):
             weight = rake(of_value, weight, total)
     return weight
+
+
+def distances_of_missing(observed: Bool[Tensor, "time cell"], columns: Columns) -> tuple[float, Tensor]:
+    """Median distance of missing values, and their area in each class of distance.
+
+    Those at times without any of their variable, which have no distance, are all counted; of the others those of some
+    times stand for all if there are more than `MAX_DISTANCES`.
+    """
+    present = present_variables(observed, columns.variable)
+    missing, at_absent = (
+        ~observed & observed.any(0),
+        observed.new_zeros(len(columns.area), dtype=torch.float64),
+    )
+    for v in columns.variable.unique().tolist():
+        of_v = columns.variable == v
+        at_absent[of_v] = missing[~present[:, v]][:, of_v].sum(0).double()
+        missing[:, of_v] &= present[:, v, None]
+    area, of_time = columns.area.double(), missing.any(1).nonzero()[:, 0]
+    median, areas = 1.0, observed.new_zeros(2 * STEP_CLASSES, dtype=torch.float64)
+    if len(of_time):
+        share = MAX_DISTANCES / int(missing.count_nonzero())
+        some = of_time[evenly(len(of_time), math.ceil(share * len(of_time))).to(of_time.device)]
+        of_missing = nearest_observation(observed[some], columns, missing[some])
+        median = median_distance(of_missing.flatten())
+        areas = area_by_distance(of_missing, median, columns.area)
+        if len(some) < len(of_time):
+            areas *= (counts(missing)[1] * area).sum() / areas.sum()
+    areas[STEP_CLASSES] += (at_absent * area).sum()
+    return median, areas
 
 
 def class_of_steps(steps: Int[Tensor, " n"], whole: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:

@@ -70,6 +70,7 @@ class Dynamics:
         for t in range(1, times):
             if not starts[t]:
                 mean[t].addmv_(step[t], mean[t - 1])
+        del step  # as large as the covariances
         predicted = torch.zeros_like(b)
         predicted[1:] = (mean[:-1] @ self.propagator.T).masked_fill_(begins[1:, None], 0.0)
         innovation = b - (m @ predicted[..., None])[..., 0]
