@@ -518,7 +518,7 @@ def samples_caption() -> str:
         "*Real images of MNIST and twelve samples of each model as they were drawn, dark where the digits are white. "
         "The VAE's pixels are continuous Bernoulli variables, of which the means are drawn. "
         f"The models of this picture are not all those of the table: {epochs} "
-        "([trained.csv](data/images/trained.csv)). The flow leaves the background empty, and draws fragments; the "
+        "(`docs/reports/data/images/trained.csv`). The flow leaves the background empty, and draws fragments; the "
         "diffusion model's strokes are the sharpest, and some of its samples are no digit.*"
     )
     return textwrap.fill(caption, 120, break_long_words=False, break_on_hyphens=False)
@@ -533,7 +533,7 @@ def kl_caption() -> str:
     )
     caption = (
         "*Test images of MNIST, what the models make of them, and decoded random codes, for the weights 0, 1 and 30: "
-        f"{trainings} ([trained.csv](data/images/trained.csv)).*"
+        f"{trainings} (`docs/reports/data/images/trained.csv`).*"
     )
     return textwrap.fill(caption, 120, break_long_words=False, break_on_hyphens=False)
 
