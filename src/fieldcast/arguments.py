@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import errno
+import inspect
 import math
 import operator
 import os
@@ -142,6 +143,17 @@ def refuse_unwritable(path: str | os.PathLike[str], name: str) -> None:
         raise InputError(
             f"{label} cannot be written (the folder '{folder}' {cause}): name a file in another folder."
         )
+
+
+def option_texts(kind: Any) -> tuple[str, dict[str, str]]:
+    """The text of a class of options, and that of each option: in docstrings, its bases' included, or annotations."""
+    texts = {name: field.description or "" for name, field in kind.__pydantic_fields__.items()}
+    text = ""
+    for each in reversed(kind.__mro__):
+        text, _, listed = inspect.cleandoc(each.__doc__ or "").partition("\nParameters\n----------\n")
+        for names, meaning in re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?|\n(?=    ))+)", listed, re.M):
+            texts |= dict.fromkeys(names.split(", "), " ".join(meaning.split()))
+    return text.strip(), texts
 
 
 def shorten(path: str) -> str:

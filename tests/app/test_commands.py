@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -145,15 +146,18 @@ def test_help_tells_the_values_of_the_configuration_here(noted: dict[str, Any], 
     (tmp_path / "conf/base/parameters/gap_filling.yml").write_text("gap_filling: {members: 3, max_gap: 9}")
     (tmp_path / "conf/gap_filling").mkdir()
     (tmp_path / "conf/gap_filling/parameters.yml").write_text("gap_filling: {members: 0}")
-    assert "Number of ensemble members.  [default: (23)]" in help_of("fill") and "(0.5)" in help_of("fill")
-    assert "to write.  [default: (0)]" in help_of("fill-gaps") and "[default: (9)]" in help_of("fill-gaps")
+    assert "Size of the ensemble.  [default: (23)]" in help_of("fill") and "(0.5)" in help_of("fill")
+    assert "in the result.  [default: (0)]" in help_of("fill-gaps") and "[default: (9)]" in help_of(
+        "fill-gaps"
+    )
 
 
 @pytest.mark.parametrize("record", FILE_COMMANDS, ids=lambda record: record.name)
 def test_a_record_fits_its_options_its_pipeline_and_the_catalog(record: FileCommand) -> None:
-    """Help, files and pipelines are names, which no type checks."""
+    """Options, files and pipelines are names, which no type checks; each option has a help."""
     names = {field.name for field in dataclasses.fields(record.options)}
-    assert record.help.keys() <= names
+    assert {*record.params_only} <= names
+    assert all(option.help for option in commands.OnFile(record).params if isinstance(option, click.Option))
     assert {key.rpartition(".")[2] for key in record.files if not record.ingests} <= names
     folder = Path(fieldcast.__file__).parent / "pipelines"
     assert all((folder / name / "pipeline.py").is_file() for name in (record.section, *record.pipelines))

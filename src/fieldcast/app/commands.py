@@ -15,8 +15,9 @@ from kedro.framework.session import KedroSession
 
 from fieldcast import runtime
 from fieldcast.app.conf_source import named_folder, with_options
+from fieldcast.arguments import option_texts
 from fieldcast.errors import InputError
-from fieldcast.fields.options import Gaps, columns_of
+from fieldcast.fields.options import Gaps, Source, columns_of
 from fieldcast.inference.file_options import FILE_COMMANDS, OWN_FIELDS, TRAINED, FileCommand
 from fieldcast.pipelines.names import RENAMED_COMMANDS
 
@@ -112,25 +113,12 @@ def run_pipelines(
         session.run(pipeline_names=list(names))
 
 
+OF_SOURCE = option_texts(Source)[1]
 PART = (
-    click.Option(
-        ["--where"],
-        metavar="CONDITION",
-        help='Condition by variables of the file, such as "quality_level >= 4" or "l2_flags without CLDICE, LAND", '
-        "which values must satisfy to be used.",
-    ),
-    click.Option(
-        ["--region"],
-        metavar="S,N,W,E",
-        help="Southern, northern, western and eastern limit of the part of the file that is read, in degrees.",
-    ),
+    click.Option(["--where"], metavar="CONDITION", help=OF_SOURCE["where"]),
+    click.Option(["--region"], metavar="S,N,W,E", help=OF_SOURCE["region"]),
 )
-GAPS = click.Option(
-    ["--gaps"],
-    type=click.Choice(get_args(Gaps)),
-    help="Treatment of missing dates: insert, the default, fills them; keep adds no date; segment learns nothing "
-    "across them; refuse ends the run.",
-)
+GAPS = click.Option(["--gaps"], type=click.Choice(get_args(Gaps)), help=OF_SOURCE["gaps"])
 QUANTITY = click.Option(
     ["--quantity"],
     multiple=True,
@@ -175,17 +163,18 @@ def quantities(given: Sequence[str]) -> dict[str, str]:
 
 
 def options(record: FileCommand) -> Iterator[click.Option]:
-    """The options of a command, each of which sets the parameter of its name."""
-    output = f"NetCDF file to write; by default 07_model_output/{record.section}.nc in the data root."
-    types = {field.name: field.type for field in fields(record.options)}
-    written = {"output": output} if "output" in types else {}
-    for name, help_text in {**record.help, **written}.items():
+    """The options of a command, each of which sets the parameter of its name; its docstring is their help."""
+    elsewhere = {record.files[0].rpartition(".")[2], "where", "region", *record.params_only}
+    texts = option_texts(record.options)[1]
+    for field in fields(record.options):
+        if field.name in elsewhere:
+            continue
         kind = next(
             click.Choice(get_args(each)) if get_origin(each) is Literal else each
-            for each in alternatives(types[name])
+            for each in alternatives(field.type)
             if each in TYPES or get_origin(each) is Literal
         )
-        yield click.Option([f"--{name.replace('_', '-')}"], type=kind, help=help_text)
+        yield click.Option([f"--{field.name.replace('_', '-')}"], type=kind, help=texts[field.name])
 
 
 def alternatives(kind: Any) -> Iterator[Any]:

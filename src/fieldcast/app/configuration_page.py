@@ -91,11 +91,11 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from fieldcast.app.parameters import experiment_model, parameters_model
+from fieldcast.arguments import option_texts
 from fieldcast.inference.options import File
 from fieldcast.tasks import TASKS
 
 COMMAND = re.compile(r"kedro run(?: --[\w-]+ [\w.=,]+)+")
-FIELDS_HEADING = "\nParameters\n----------\n"
 DOCUMENT = re.compile(r"\b(docs/)?((?:[\w-]+/)*[\w-]+\.md)(#[\w-]+)?(?=[\s,.;:)|])")
 LONGEST_DEFAULT = 60  # characters; a longer default is left to its file
 
@@ -146,13 +146,13 @@ def environments(conf: Path) -> str:
 def section(heading: str, kind: Any, prefix: str = "", values: Any = None, where: str = "") -> Iterator[str]:
     """Heading, text and table of the options of a class, with their values in `conf/base`."""
     yield heading
-    yield where + docstring(kind)[0]
+    yield where + option_texts(kind)[0]
     yield table(list(option_lines(kind, values, prefix)))
 
 
 def option_lines(kind: Any, values: Any, prefix: str) -> Iterator[str]:
     """A row for each option of a class, and for those of the options within it."""
-    _, texts = docstring(kind)
+    _, texts = option_texts(kind)
     given = values if isinstance(values, Mapping) else {}
     for name, (annotation, fallback) in fields_of(kind).items():
         inner, value = options_in(annotation), given.get(name, fallback)
@@ -204,17 +204,6 @@ def fields_of(kind: Any) -> dict[str, tuple[Any, Any]]:
         name: (field.annotation, field.get_default(call_default_factory=True))
         for name, field in fields.items()
     }
-
-
-def docstring(kind: Any) -> tuple[str, dict[str, str]]:
-    """The text of a class of options, and that of each option, its base classes' included."""
-    texts: dict[str, str] = {}
-    text = ""
-    for each in reversed(kind.__mro__):
-        text, _, listed = cleandoc(each.__doc__ or "").partition(FIELDS_HEADING)
-        for names, meaning in re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?|\n(?=    ))+)", listed, re.M):
-            texts |= dict.fromkeys(names.split(", "), " ".join(meaning.split()))
-    return text.strip(), texts
 
 
 def default(value: Any) -> str:

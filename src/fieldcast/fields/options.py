@@ -114,6 +114,21 @@ def names_of(value: Any) -> Any:
 
 Region = Annotated[tuple[float, float, float, float], BeforeValidator(check_region)]
 Where = Annotated[str, BeforeValidator(check_where)]
+Condition = Annotated[
+    Where | None,
+    Field(
+        description="Condition by variables of the file, which values must satisfy to be used, such as "
+        "`quality_level >= 4` or `l2_flags without CLDICE, LAND` (docs/data.md#flags-and-regions); by default all are "
+        "used."
+    ),
+]
+Part = Annotated[
+    Region | None,
+    Field(
+        description="Southern, northern, western and eastern limit of the part of the file that is read [degrees]; by "
+        "default all."
+    ),
+]
 Columns = Annotated[dict[str, str], BeforeValidator(columns_of)]
 
 
@@ -134,18 +149,13 @@ class Source:
         Dates `[first, last]`, ISO, complete or partial (`2001`, `2001-05`), both inclusive; by default all.
     levels
         Levels of variables with a level dimension [hPa, or the level's own unit]; by default all.
-    where
-        Condition by variables of the file, which values must satisfy to be used, such as `quality_level >= 4` or
-        `l2_flags without CLDICE, LAND` (docs/data.md#flags-and-regions); by default all are used.
-    region
-        Southern, northern, western and eastern limit of the part that is read [degrees]; by default all.
     step_hours
         Interval in hours at which fields are taken (not averaged); by default all.
     gaps
         Treatment of missing dates: `refuse` the data; `segment` them: each regular stretch between gaps is one segment,
-        and nothing is learned across its boundaries; `insert` them as times without values, which
-        `--env gap_filling` fills (needs `missing: train`); or `keep` the times as they are, as if they were one step
-        apart, so that no date is added.
+        and nothing is learned across its boundaries; `insert` them as times without values, the default of
+        `--env gap_filling`, which fills them (needs `missing: train`); or `keep` the times as they are, as if they were
+        one step apart, so that no date is added.
     missing
         Treatment of values missing at some times of a cell: `refuse` the data, or `train` on the others, while these
         stay missing (docs/data.md#records-with-gaps).
@@ -155,8 +165,8 @@ class Source:
     variables: Annotated[list[str], BeforeValidator(names_of), Field(min_length=1)] | None = None
     period: Period | None = None
     levels: list[float] | None = None
-    where: Where | None = None
-    region: Region | None = None
+    where: Condition = None
+    region: Part = None
     step_hours: StepHours | None = None
     gaps: Gaps = "refuse"
     missing: Missing = "refuse"

@@ -1,7 +1,7 @@
 """Commands on a user's own files: a record of each, and its options, which are checked before anything runs."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.encoding.options import STRICT
 from fieldcast.errors import InputError
-from fieldcast.fields.options import Columns, Region, Where
+from fieldcast.fields.options import Columns, Condition, Part
 
 ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -24,6 +24,27 @@ def as_number(given: Any) -> Any:
 
 
 ObservationError = Annotated[str | ZeroOrMore, BeforeValidator(as_number)]  # see `fields.observation_error`
+# options that several commands have
+Output = Annotated[
+    str | None,
+    Field(
+        description="Path of the result, a NetCDF file (`.nc`), by a command or `--params` alone; by default it lies "
+        "in `07_model_output` of the data root."
+    ),
+]
+Headings = Annotated[
+    Columns | None,
+    Field(
+        description="Headings of the table by the name of their column, such as `{time: Datum, value: Niederschlag}`, "
+        "in a command `time=Datum,value=Niederschlag`, where they are others than those of docs/data.md#stations."
+    ),
+]
+ReferenceSystem = Annotated[
+    str | None,
+    Field(
+        description="Coordinate reference system of x and y in place of latitudes and longitudes, such as `EPSG:25832`."
+    ),
+]
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -35,9 +56,10 @@ class Fill:
     observations
         NetCDF file or Zarr store with NaN for unobserved values.
     stations
-        Table of stations (docs/data.md#stations), CSV or Parquet, in addition to the file or in its place.
+        Table of stations, CSV or Parquet: time, lat, lon, variable, value (docs/data.md#stations); in addition to the
+        file, or in its place.
     experiment
-        An experiment that has been trained under the same `data_root`.
+        An experiment that has been trained under the same `data_root`, such as `reconstruct.linear`.
     members
         Size of the ensemble.
     noise
@@ -49,12 +71,6 @@ class Fill:
     dem
         NetCDF file or Zarr store with the elevation of the cells [m], to which readings of stations are brought; by
         default `surface_altitude` of the file, if it has that.
-    where
-        Condition by variables of the file, which values must satisfy to be used (docs/data.md#flags-and-regions).
-    region
-        Southern, northern, western and eastern limit of the part of the file that is read [degrees].
-    output
-        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
 
     observations: str | None = None
@@ -64,9 +80,9 @@ class Fill:
     noise: ObservationError | dict[str, ObservationError] = 0.0
     representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None
     dem: str | None = None
-    where: Where | None = None
-    region: Region | None = None
-    output: str | None = None
+    where: Condition = None
+    region: Part = None
+    output: Output = None
 
     def file(self) -> str | None:
         """The user's file of fields; None for stations alone."""
@@ -109,10 +125,8 @@ class GapFilling:
         variable, or a number of anomaly standard deviations; for all variables, or for each by its name
         (docs/data.md#errors-of-observed-values). By default observed values are kept.
     append
-        A filled record, to which the pipeline `gap_appending` appends the times of `ingestion.path`
-        (docs/data.md#a-record-that-grows).
-    output
-        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
+        A filled record, to which the pipeline `gap_appending` appends the times of `ingestion.path`, by its fit; the
+        command replaces it by the longer record, unless an output is given (docs/data.md#a-record-that-grows).
     """
 
     members: Annotated[int, Field(ge=0)] = 0
@@ -123,7 +137,7 @@ class GapFilling:
     learned: bool = False
     max_minutes: ZeroOrMore = 0.0
     append: str | None = None
-    output: str | None = None
+    output: Output = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -142,23 +156,18 @@ class StationFields:
     step
         Hours between fields; by default the most frequent interval between readings of a station, or a day for tracks.
     accept
-        Names of gauges that are used although they seem to be in another unit than their neighbours, or `all`.
+        Names of gauges, in a command separated by commas, that are used although they seem to be in another unit than
+        their neighbours, or `all`.
     dem
         NetCDF file or Zarr store with the elevation of the cells [m], for variables that depend on it; by default
         `surface_altitude` of `like`, if it has that.
     covariance
-        Parameters of the covariance of anomalies that are given and not fitted, such as `model=matern32 range=500
-        nugget=0.2`, for all variables, or by the name of each (docs/data.md#the-covariance).
+        Parameters of the covariance of anomalies that are given and not fitted, some of `model=matern32 range=500
+        time=3 sill=4 nugget=0.5` in km, steps and squared units, for all variables, or by the name of each
+        (docs/data.md#the-covariance).
     mask
         NetCDF file or Zarr store with a land mask of 0 and 1: the result has values only in cells of the kind, land or
         sea, of most stations.
-    columns
-        Headings of the table by the name of their column, such as `{time: Datum, value: Niederschlag}`, where they are
-        others than those of docs/data.md#stations.
-    crs
-        Coordinate reference system of x and y in place of latitudes and longitudes, such as `EPSG:25832`.
-    output
-        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
 
     stations: str | None = None
@@ -169,9 +178,9 @@ class StationFields:
     dem: str | None = None
     covariance: str | dict[str, Any] | None = None
     mask: str | None = None
-    columns: Columns | None = None
-    crs: str | None = None
-    output: str | None = None
+    columns: Headings = None
+    crs: ReferenceSystem = None
+    output: Output = None
 
     def table(self) -> str:
         """The user's table of stations."""
@@ -187,26 +196,20 @@ class Predict:
     states
         NetCDF file or Zarr store that ends with the latest states.
     experiment
-        An experiment that has been trained under the same `data_root`.
+        An experiment that has been trained under the same `data_root`, such as `forecast.crps_ensemble`.
     steps
         Number of steps, each of the data's time step.
     members
         Size of the ensemble.
-    where
-        Condition by variables of the file, which values must satisfy to be used (docs/data.md#flags-and-regions).
-    region
-        Southern, northern, western and eastern limit of the part of the file that is read [degrees].
-    output
-        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
 
     states: str | None = None
     experiment: str
     steps: Annotated[int, Field(ge=1)] = 10
     members: Annotated[int, Field(ge=1)] = 10
-    where: Where | None = None
-    region: Region | None = None
-    output: str | None = None
+    where: Condition = None
+    region: Part = None
+    output: Output = None
 
     def file(self) -> str:
         """The user's file."""
@@ -222,7 +225,7 @@ class RecordCycleOptions:
     observations
         NetCDF file or Zarr store of successive times, with NaN for unobserved values.
     forecaster
-        A trained experiment of `forecast` under the same `data_root`.
+        A trained experiment of `forecast` under the same `data_root`, such as `forecast.crps_ensemble`.
     updater
         `reconstruct.optimal_interpolation` or a filter of `assimilate`, trained under the same `data_root`.
     members
@@ -232,12 +235,6 @@ class RecordCycleOptions:
         variables or for each by its name (docs/data.md#errors-of-observed-values).
     held_out
         Share of the observations that is held out, never assimilated: the result is scored there.
-    where
-        Condition by variables of the file, which values must satisfy to be used (docs/data.md#flags-and-regions).
-    region
-        Southern, northern, western and eastern limit of the part of the file that is read [degrees].
-    output
-        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
 
     observations: str | None = None
@@ -246,9 +243,9 @@ class RecordCycleOptions:
     members: Annotated[int, Field(ge=2)] = 20
     noise: ObservationError | dict[str, ObservationError] = 0.1
     held_out: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
-    where: Where | None = None
-    region: Region | None = None
-    output: str | None = None
+    where: Condition = None
+    region: Part = None
+    output: Output = None
 
     def file(self) -> str:
         """The user's record."""
@@ -264,17 +261,14 @@ class ForecastScores:
     forecasts
         NetCDF file or Zarr store of gridded forecasts.
     stations
-        Table of stations (docs/data.md#stations), CSV or Parquet, whose readings are the truth.
+        Table of stations, CSV or Parquet: time, lat, lon, variable, value (docs/data.md#stations); its readings are
+        the truth.
     representativeness
         Error of representativeness of stations, in addition to that of their instruments: a number in the units of the
         variable, or one for each variable by name. By default it is estimated.
     dem
         NetCDF file or Zarr store with the elevation of the cells [m], to which readings of stations are brought; by
         default `surface_altitude` of the forecasts, if they have that.
-    columns
-        Headings of the table by the name of their column, where they are others than those of docs/data.md#stations.
-    crs
-        Coordinate reference system of x and y in place of latitudes and longitudes, such as `EPSG:25832`.
     nan_policy
         Treatment of a member that is NaN at a station: `raise` an error that names it, `omit` it at that start and
         lead, or `propagate`: the scores are infinite.
@@ -284,8 +278,8 @@ class ForecastScores:
     stations: str | None = None
     representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None
     dem: str | None = None
-    columns: Columns | None = None
-    crs: str | None = None
+    columns: Headings = None
+    crs: ReferenceSystem = None
     nan_policy: Literal["raise", "omit", "propagate"] = "raise"
 
     def file(self) -> str:
@@ -321,12 +315,12 @@ class FileCommand:
         Parameters that name files which the user has; the argument of the command sets the first.
     about
         What the command does.
-    help
-        Help of each option of the command, which sets the parameter of its name.
     env
         Environment in which the command runs unless another is named.
     pipelines
         Other pipelines that read the section.
+    params_only
+        Options that are no options of the command.
     """
 
     name: str
@@ -334,9 +328,9 @@ class FileCommand:
     options: type
     files: tuple[str, ...]
     about: str
-    help: Mapping[str, str]
     env: str | None = None
     pipelines: tuple[str, ...] = ()
+    params_only: tuple[str, ...] = ()
 
     @property
     def ingests(self) -> bool:
@@ -371,9 +365,6 @@ TRAINED = (
     "Experiments or tasks, such as forecast.vae or forecast, separated by commas; `explore`, the quick ones of "
     "`fieldcast explore`; or `reporting`, the page of all that were trained."
 )
-EXPERIMENT = "Address of a trained experiment, such as {}."
-MEMBERS = "Number of ensemble members."
-NOISE = "Error of an observation: in anomaly standard deviations, '0.3 degC', 35%, or the name of a variable."
 FILE_COMMANDS = (
     FileCommand(
         name="fill",
@@ -381,15 +372,6 @@ FILE_COMMANDS = (
         options=Fill,
         files=("fill.observations", "fill.stations", "fill.dem"),
         about="Fill the gaps in FILE, NetCDF or Zarr, with a trained model.",
-        help={
-            "stations": "CSV or Parquet: time, lat, lon, variable, value; in addition to FILE, or in its place.",
-            "experiment": EXPERIMENT.format("reconstruct.linear"),
-            "members": MEMBERS,
-            "noise": NOISE,
-            "representativeness": "Error of representativeness of stations, in addition to that of their instruments, "
-            "in the variable's units; estimated by default.",
-            "dem": "NetCDF or Zarr with elevations, to which those of stations are compared.",
-        },
         pipelines=("station_scores",),
         env=OWN_FIELDS,
     ),
@@ -399,18 +381,9 @@ FILE_COMMANDS = (
         options=GapFilling,
         files=("ingestion.path", "gap_filling.append"),
         about="Fill the gaps of FILE, NetCDF or Zarr, from its own values.",
-        help={
-            "members": "Number of ensemble members to write.",
-            "max_gap": "Longest gap of a cell that is filled, in time steps.",
-            "max_spread": "Largest spread of a filled value, in the variable's units.",
-            "method": "The method to fill with; by default methods race for it.",
-            "noise": "Error of the observed values, which are then smoothed: '0.3 degC', 35%, the name of a variable, "
-            "or a number of anomaly standard deviations.",
-            "append": "An earlier result, to which the times of FILE are appended by its fit; it is replaced by the "
-            "longer record, unless there is an --output.",
-        },
         env="gap_filling",
         pipelines=("gap_appending",),
+        params_only=("learned", "max_minutes"),
     ),
     FileCommand(
         name="grid-stations",
@@ -418,19 +391,6 @@ FILE_COMMANDS = (
         options=StationFields,
         files=("station_fields.stations", "station_fields.like", "station_fields.dem", "station_fields.mask"),
         about="Make fields from FILE alone, a table of stations, CSV or Parquet, or NetCDF of readings along tracks.",
-        help={
-            "resolution": "Degrees between the cells of a grid that covers the stations.",
-            "like": "NetCDF or Zarr, whose latitudes and longitudes are used in place of a resolution.",
-            "step": "Hours between fields; by default the most frequent interval between readings of a station.",
-            "accept": "Gauges, separated by commas, to use although they seem to be in another unit than their "
-            "neighbours, or 'all'.",
-            "dem": "NetCDF or Zarr with elevations, for variables that depend on it.",
-            "covariance": "Parameters of the covariance to fix: some of 'model=matern32 range=500 time=3 sill=4 "
-            "nugget=0.5', in km, steps and squared units.",
-            "mask": "NetCDF or Zarr with a land mask; only cells of the kind of most stations get values.",
-            "columns": "Headings of the table, such as time=Datum,value=Niederschlag.",
-            "crs": "Coordinate reference system of x and y in metres, such as EPSG:25832.",
-        },
     ),
     FileCommand(
         name="score",
@@ -438,15 +398,6 @@ FILE_COMMANDS = (
         options=ForecastScores,
         files=("forecast_scores.forecasts", "forecast_scores.stations", "forecast_scores.dem"),
         about="Score FILE, gridded forecasts as NetCDF or Zarr, at stations.",
-        help={
-            "stations": "CSV or Parquet: time, lat, lon, variable, value; its readings are the truth.",
-            "representativeness": "Error of representativeness of stations, in addition to that of their instruments, "
-            "in the variable's units; estimated by default.",
-            "dem": "NetCDF or Zarr with elevations of the cells, to which those of stations are compared.",
-            "columns": "Headings of the table, such as time=Datum,value=Niederschlag.",
-            "crs": "Coordinate reference system of x and y in metres, such as EPSG:25832.",
-            "nan_policy": "Treatment of members that are NaN at a station.",
-        },
     ),
     FileCommand(
         name="predict",
@@ -454,11 +405,6 @@ FILE_COMMANDS = (
         options=Predict,
         files=("predict.states",),
         about="Forecast from the last states of FILE, NetCDF or Zarr.",
-        help={
-            "experiment": EXPERIMENT.format("forecast.crps_ensemble"),
-            "steps": "Length of the forecast, in time steps of the data.",
-            "members": MEMBERS,
-        },
         env=OWN_FIELDS,
     ),
     FileCommand(
@@ -467,13 +413,6 @@ FILE_COMMANDS = (
         options=RecordCycleOptions,
         files=("record_cycle.observations",),
         about="Analyse FILE, NetCDF or Zarr, step by step: forecast, then update.",
-        help={
-            "forecaster": EXPERIMENT.format("forecast.crps_ensemble"),
-            "updater": EXPERIMENT.format("reconstruct.optimal_interpolation"),
-            "members": "Size of the ensemble.",
-            "noise": NOISE,
-            "held_out": "Share of the observations that is held out for verification.",
-        },
         env=OWN_FIELDS,
     ),
 )
