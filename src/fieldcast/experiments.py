@@ -241,14 +241,19 @@ def listed_experiments(parameters: Mapping[str, Any], tasks: Iterable[str]) -> d
     }
 
 
+def require_options(address: str, body: Any) -> None:
+    """Raise InputError for the body of an experiment that is no mapping."""
+    if not isinstance(body, Mapping):
+        raise InputError(
+            f"{address} = {body!r}, but it holds the options of an experiment: set one of them, such as "
+            f"{address}.model."
+        )
+
+
 def experiment_of(task: str, name: str, body: Any) -> Experiment:
     """The experiment that its body describes; raises InputError where it does not describe one."""
     where = f"{task}.{name}"
-    if not isinstance(body, Mapping):
-        raise InputError(
-            f"{where} = {body!r}, but it holds the options of an experiment: set one of them, "
-            f"such as {where}.model."
-        )
+    require_options(where, body)
     for key in body:
         if key not in KEYS:
             raise InputError(f"{where}: an experiment has no key '{key}'{nearest(str(key), list(KEYS))}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
@@ -58,9 +58,7 @@ class Observations:
                 raise InputError(f"observations have no coordinate '{name}': {remedy}")
         if not np.all((data["k"].values > 0) & (data["k"].values <= 1)):
             raise InputError(f"observations have a fraction k outside 0 to 1: {remedy}")
-        for key in ("digest", "noise", "seed"):
-            if key not in data.attrs:
-                raise InputError(f"observations have no attribute '{key}': {remedy}")
+        require_attributes(data, "observations", ("digest", "noise", "seed"), remedy)
         return data
 
 
@@ -91,6 +89,13 @@ def require_axes(data: Any, dims: tuple[str, ...], remedy: str) -> None:
     for name in {"time", START} & {*dims}:
         if data[name].size and not calendars.is_dates(data[name]):  # an empty piece has no dates
             raise InputError(f"the coordinate '{name}' does not hold dates: {remedy}")
+
+
+def require_attributes(data: xr.Dataset, kind: str, keys: Iterable[str], remedy: str) -> None:
+    """Raise an InputError unless a data set has these attributes; `kind` is what it holds, as "fields"."""
+    for key in keys:
+        if key not in data.attrs:
+            raise InputError(f"{kind} have no attribute '{key}': {remedy}")
 
 
 def require_variable(array: xr.DataArray, remedy: str) -> None:

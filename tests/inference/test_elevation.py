@@ -176,6 +176,10 @@ def test_elevations_are_read_in_any_layout() -> None:
             "has no variable 'surface_altitude'",
         ),
         (lambda dem: dem.rename(lat="row"), "dem has no latitude"),
+        (
+            lambda dem: dem.expand_dims(level=[1, 2]),
+            "its elevation has the dimensions level, lat, lon, not latitude",
+        ),
     ],
 )
 def test_elevations_that_cannot_be_used_are_refused(change, message) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from fieldcast.arguments import nearest, seed_number, validated
 from fieldcast.encoding.options import Events, Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.experiments import Comparison, Description, Report
+from fieldcast.experiments import Comparison, Description, Report, require_options
 from fieldcast.fields.options import Ingestion
 from fieldcast.inference.file_options import FILE_COMMANDS
 from fieldcast.inference.options import File, Seeds
@@ -137,11 +137,7 @@ def check_bodies(task: str, bodies: Any) -> None:
     complete = [name for name, body in bodies.items() if isinstance(body, Mapping) and "model" in body]
     for name, body in bodies.items():
         address = f"{task}.{name}"
-        if not isinstance(body, Mapping):
-            raise InputError(
-                f"{address} = {body!r}, but it holds the options of an experiment: set one of them, such as "
-                f"{address}.model."
-            )
+        require_options(address, body)
         if "model" not in body:
             validated(experiment_model(task), body, address)  # the key may be misspelt
             hint = nearest(str(name), complete, f"{task}.")

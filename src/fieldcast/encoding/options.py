@@ -1,7 +1,8 @@
 """User options for observations and initial times, and caps on all numbers; checked before anything runs."""
 
+from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -98,10 +99,7 @@ class Sparsification:
     training: TrainingMasks = field(default_factory=TrainingMasks)
 
     def __post_init__(self) -> None:
-        if not any(self.cases.values()):
-            raise InputError("sparsification.cases names no fraction: write, for example, {random: [0.1]}.")
-        for pattern, fractions in self.cases.items():
-            check_fractions(f"sparsification.cases.{pattern}", fractions)
+        check_cases("sparsification.cases", self.cases)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -288,10 +286,15 @@ class CycledAssimilation:
         return {"members": limits.cap("members", self.members)}
 
     def __post_init__(self) -> None:
-        if not any(self.cases.values()):
-            raise InputError("assimilation.cases names no fraction: write, for example, {random: [0.05]}.")
-        for pattern, fractions in self.cases.items():
-            check_fractions(f"assimilation.cases.{pattern}", fractions)
+        check_cases("assimilation.cases", self.cases)
+
+
+def check_cases(key: str, cases: Mapping[Any, list[float]]) -> None:
+    """Raise an InputError unless cases name fractions k within their range."""
+    if not any(cases.values()):
+        raise InputError(f"{key} names no fraction: write, for example, {{random: [0.05]}}.")
+    for pattern, fractions in cases.items():
+        check_fractions(f"{key}.{pattern}", fractions)
 
 
 def check_fractions(key: str, fractions: list[float] | tuple[float, ...]) -> None:

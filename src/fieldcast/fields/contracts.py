@@ -13,7 +13,14 @@ from fieldcast.errors import InputError
 from fieldcast.fields import images, ingest
 from fieldcast.fields.conventions import DIMS, time_varying
 from fieldcast.fields.domain import blocks, has_gaps, in_memory
-from fieldcast.kinds import SAMPLE, are_images, require_axes, require_layout, require_variable
+from fieldcast.kinds import (
+    SAMPLE,
+    are_images,
+    require_attributes,
+    require_axes,
+    require_layout,
+    require_variable,
+)
 
 FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
 IMAGE_ATTRS = ("digest", "source", "levels")
@@ -42,9 +49,7 @@ class Fields:
             require_variable(array, INGEST)
             if in_memory(array):
                 _check_values(array, has_gaps(data))
-        for key in FIELD_ATTRS:
-            if key not in data.attrs:
-                raise InputError(f"fields have no attribute '{key}': {INGEST}")
+        require_attributes(data, "fields", FIELD_ATTRS, INGEST)
         return data
 
 
@@ -57,9 +62,7 @@ class Images:
             raise InputError(f"images must be a Dataset with the one variable 'image': {INGEST}")
         require_layout(data, "images", INGEST)
         image = data["image"]
-        for key in IMAGE_ATTRS:
-            if key not in data.attrs:
-                raise InputError(f"images have no attribute '{key}': {INGEST}")
+        require_attributes(data, "images", IMAGE_ATTRS, INGEST)
         if in_memory(image):
             low, high = float(image.min(skipna=False)), float(image.max(skipna=False))
             if not 0 <= low <= high <= data.attrs["levels"] - 1:

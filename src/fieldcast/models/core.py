@@ -159,6 +159,15 @@ class Solved(Model):
 # The context c of a model p(x | c): observations, past states, the day.
 
 
+def _required(part: Tensor | None, what: str, task: str) -> Tensor:
+    """A part of a context, which a model reads and only contexts of one task have."""
+    if part is None:
+        raise InputError(
+            f"the model reads {what}, and the task has none: use it in an experiment of the task {task}."
+        )
+    return part
+
+
 ExtraChannel = Literal["mask", "season", "static"]  # input channels of a network besides states
 
 
@@ -204,28 +213,17 @@ class Context:
 
     def observations(self) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, "batch variable y x"]]:
         """The sparse field m * y and its mask m."""
-        if self.observed is None or self.mask is None:
-            raise InputError(
-                "the model reads observations, and the task has none: use it in an experiment of the task reconstruct."
-            )
-        return self.observed, self.mask
+        observed = _required(self.observed, "observations", "reconstruct")
+        return observed, _required(self.mask, "observations", "reconstruct")
 
     def states(self) -> Float[Tensor, "batch past variable y x"]:
         """Past states, oldest first."""
-        if self.past is None:
-            raise InputError(
-                "the model reads past states, and the task has none: use it in an experiment of the task forecast."
-            )
-        return self.past
+        return _required(self.past, "past states", "forecast")
 
     def fraction(self, space: Space) -> Float[Tensor, " batch"]:
         """k: the observed share of the cells that exist."""
-        if self.mask is None:
-            raise InputError(
-                "the model reads the observed fraction, and the task has no observations: use it in an experiment of "
-                "the task reconstruct."
-            )
-        return self.mask.float().sum(dim=(1, 2, 3)) / (self.mask.shape[1] * space.exists.sum())
+        mask = _required(self.mask, "observations", "reconstruct")
+        return mask.float().sum(dim=(1, 2, 3)) / (mask.shape[1] * space.exists.sum())
 
     def channels(
         self, space: Space, extra_channels: Collection[ExtraChannel] = ("mask", "season", "static")

@@ -102,15 +102,20 @@ def valid_indices(
     )
 
 
+def require_variables(data: xr.Dataset, kind: str, truth: str, variables: list[str]) -> None:
+    """Raise InputError unless draws of a kind have all variables of what they are scored against."""
+    for name in variables:
+        if name not in data:
+            raise InputError(
+                f"the {kind} lack the variable {name} of the {truth}: recreate them with all of {', '.join(variables)}."
+            )
+
+
 def require_same_grid_and_units(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str]) -> None:
     """Raise InputError unless the forecasts have all variables, in the truth's units, on its grid and
     calendar."""
+    require_variables(forecasts, "forecasts", "fields", variables)
     for name in variables:
-        if name not in forecasts:
-            raise InputError(
-                f"the forecasts lack the variable {name} of the fields: recreate them with all of "
-                f"{', '.join(variables)}."
-            )
         unit, true_unit = (data[name].attrs.get("units") for data in (forecasts, truth))
         if None not in (unit, true_unit) and unit != true_unit:
             raise InputError(

@@ -16,6 +16,7 @@ from fieldcast.fields.prepared import mapped_by, of_mapped_values, quantities_in
 from fieldcast.fields.quantities import Quantity, mapped, near
 from fieldcast.geometry import GRID
 from fieldcast.kinds import CASE, MEMBER
+from fieldcast.scores.alignment import require_variables
 from fieldcast.scores.diagnostics import Diagnostics
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means
@@ -167,12 +168,7 @@ def require_same_observations(
     reconstructions: xr.Dataset, observations: xr.Dataset, variables: list[str]
 ) -> None:
     """Raise InputError unless the reconstructions are of these variables, cases, times and cells."""
-    absent = [name for name in variables if name not in reconstructions]
-    if absent:
-        raise InputError(
-            f"the reconstructions lack the variable {absent[0]} of the observations: recreate them with "
-            f"all of {', '.join(variables)}."
-        )
+    require_variables(reconstructions, "reconstructions", "observations", variables)
     for name in ("pattern", "k", "time", *GRID):
         reconstructed, observed = reconstructions[name].to_numpy(), observations[name].to_numpy()
         if not equal_coordinates(reconstructed, observed):

@@ -55,23 +55,11 @@ class Relief(NamedTuple):
 
         With `only_altitude`, the variable `surface_altitude` alone counts, and None stands for a data set without it.
         """
-        axes = conventions.axes(dataset)
-        array = altitude(dataset, axes, where, only_altitude)
+        array = altitude(dataset, where, only_altitude)
         if array is None:
             return None
-        refuse_projected(dataset, where)
-        array = array.squeeze([dim for dim in array.dims if array.sizes[dim] == 1], drop=True)
-        lines = [in_degrees(dataset[axes[axis]], axis, where) for axis in GRID]
-        if array.ndim != 2 or any(line.ndim != 1 or line.size < 2 for line in lines):
-            raise InputError(
-                f"{where}: its elevation has the dimensions {', '.join(map(str, array.dims))}, not latitude and "
-                "longitude: give elevations on such a grid."
-            )
-        y, x = (line.values.astype(float) for line in lines)
-        values = metres(array.transpose(lines[0].dims[0], lines[1].dims[0]), where)
-        x = counted_from(x, float(x.min()))
-        order = np.argsort(y), np.argsort(x)
-        return cls(y[order[0]], x[order[1]], np.nan_to_num(values[np.ix_(*order)]), where)
+        y, x, array = ascending(dataset, array, where, "elevation")
+        return cls(y, x, np.nan_to_num(metres(array, where)), where)
 
     def at(
         self, latitude: Float[np.ndarray, " n"], longitude: Float[np.ndarray, " n"]
@@ -105,17 +93,37 @@ class Relief(NamedTuple):
         return np.where(count.reshape(cells.shape) > 0, means, cells)
 
 
-def altitude(
-    dataset: xr.Dataset, axes: Mapping[str, str], where: str, only_altitude: bool
-) -> xr.DataArray | None:
+def ascending(
+    dataset: xr.Dataset, array: xr.DataArray, where: str, quantity: str
+) -> tuple[Float[np.ndarray, " y"], Float[np.ndarray, " x"], xr.DataArray]:
+    """Ascending latitudes and longitudes of a variable of a data set, and the variable on them alone.
+
+    Raises an InputError unless that is a grid of latitudes and longitudes.
+    """
+    axes = conventions.axes(dataset)
+    if missing := [axis for axis in GRID if axis not in axes]:
+        raise InputError(
+            f"{where} has no {' and no '.join(missing)}: give its {quantity} on a grid of latitudes and longitudes."
+        )
+    refuse_projected(dataset, where)
+    array = array.squeeze([dim for dim in array.dims if array.sizes[dim] == 1], drop=True)
+    lines = [in_degrees(dataset[axes[axis]], axis, where) for axis in GRID]
+    if array.ndim != 2 or any(line.ndim != 1 or line.size < 2 for line in lines):
+        raise InputError(
+            f"{where}: its {quantity} has the dimensions {', '.join(map(str, array.dims))}, not latitude and "
+            f"longitude: give its {quantity} on such a grid."
+        )
+    y, x = (line.values.astype(float) for line in lines)
+    x = counted_from(x, float(x.min()))
+    order = {lines[0].dims[0]: np.argsort(y), lines[1].dims[0]: np.argsort(x)}
+    return np.sort(y), np.sort(x), array.transpose(*order).isel(order)
+
+
+def altitude(dataset: xr.Dataset, where: str, only_altitude: bool) -> xr.DataArray | None:
     """The variable that holds the elevation; None if only `surface_altitude` counts and is missing."""
     by_standard_name = {str(each.attrs.get("standard_name")): each for each in dataset.data_vars.values()}
     if only_altitude:
         return by_standard_name.get(ALTITUDE, dataset.data_vars.get(ALTITUDE))
-    if missing := [axis for axis in GRID if axis not in axes]:
-        raise InputError(
-            f"{where} has no {' and no '.join(missing)}: give elevations on a grid of latitudes and longitudes."
-        )
     for name in STANDARD_NAMES:
         if name in by_standard_name:
             return by_standard_name[name]
@@ -270,31 +278,14 @@ class LandMask(NamedTuple):
     @classmethod
     def of(cls, dataset: xr.Dataset, locations: pd.DataFrame, where: str) -> LandMask:
         """The mask of 0 and 1, or of fractions, in a data set; stations say which of them counts."""
-        axes = conventions.axes(dataset)
-        if missing := [axis for axis in GRID if axis not in axes]:
-            raise InputError(
-                f"{where} has no {' and no '.join(missing)}: give a mask on a grid of latitudes and longitudes."
-            )
-        refuse_projected(dataset, where)
-        array = mask_variable(dataset, where)
-        array = array.squeeze([dim for dim in array.dims if array.sizes[dim] == 1], drop=True)
-        y, x = (in_degrees(dataset[axes[axis]], axis, where) for axis in GRID)
-        if array.ndim != 2 or y.ndim != 1 or x.ndim != 1 or min(y.size, x.size) < 2:
-            raise InputError(
-                f"{where}: its mask has the dimensions {', '.join(map(str, array.dims))}, not latitude and longitude: "
-                "give a mask on such a grid."
-            )
-        values = array.transpose(y.dims[0], x.dims[0]).values.astype(float)
+        y, x, array = ascending(dataset, mask_variable(dataset, where), where, "mask")
+        values = array.values.astype(float)
         values = np.where(np.isfinite(values), values, 0.0)
         if values.min() < 0 or values.max() > 1 or values.min() > 0.5 or values.max() <= 0.5:
             raise InputError(
                 f"{where}: its mask has values from {values.min():g} to {values.max():g}, not 0 and 1."
             )
-        longitude = counted_from(x.values.astype(float), float(x.min()))
-        order = np.argsort(y.values), np.argsort(longitude)
-        mask = cls(
-            y.values.astype(float)[order[0]], longitude[order[1]], (values > 0.5)[np.ix_(*order)], where
-        )
+        mask = cls(y, x, values > 0.5, where)
         at = mask.at(*(locations[axis].to_numpy(float) for axis in GRID))
         return mask if at.mean() >= 0.5 else mask._replace(inside=~mask.inside)
 

@@ -30,7 +30,7 @@ from fieldcast.fields.conventions import (
     in_degrees,
     refuse_projected,
 )
-from fieldcast.fields.gauges import Gauges, in_one_range, nature, requested, valid_readings
+from fieldcast.fields.gauges import Gauges, in_one_range, nature, requested, step_of_stations, valid_readings
 from fieldcast.fields.quantities import AUTO, NONE, Clip, Quantity, in_chunks
 from fieldcast.fields.stations import Source, observation_text, read_stations
 from fieldcast.geometry import GRID, great_circle_km, unit_points
@@ -397,9 +397,7 @@ def grid_tracks(
             f"quantities map {', '.join(mapped)}, but readings along tracks are gridded without one: leave it out."
         )
     table = table.assign(longitude=in_one_range(table["longitude"].to_numpy()))
-    hours = HOURS_OF_TRACKS if step is None else step
-    if not hours > 0:
-        raise InputError(f"the step is {hours:g} hours: give a positive number of hours.")
+    hours = step_of_stations(table, HOURS_OF_TRACKS if step is None else step, where).hours
     since = table["time"].to_numpy().astype("M8[s]").astype(np.int64) / (3600 * hours)
     number = np.arange(round(float(since.min())), round(float(since.max())) + 1)
     times = (number * round(3600 * hours)).astype("M8[s]")
