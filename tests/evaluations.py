@@ -6,11 +6,19 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 ANOMALY_STD = {"z": 50.0, "t": 2.0}
 SPREAD = 0.5  # spread of members about the centre, in anomaly standard deviations
+
+
+def value_of(scores: pd.DataFrame, **where: object) -> np.ndarray:
+    """Values of one statistic, in the order of times or starts."""
+    for name, label in where.items():
+        scores = scores[scores[name] == label]
+    return scores.sort_values("time")["value"].to_numpy()
 
 
 class Scene(NamedTuple):

@@ -15,28 +15,9 @@ from fieldcast.geometry import unit_points
 from fieldcast.inference.stations.elevation import Relief
 from fieldcast.inference.stations.gridding import Result, grid_and_score
 from fieldcast.inference.stations.surfaces import Surface
+from tests.inference.gauge_network import network
 
-STATIONS, TIMES, LAPSE = 24, 60, -6.5e-3
-
-
-def network(step: str = "D") -> pd.DataFrame:
-    """Waves between valleys and peaks, as read at sea level."""
-    rng = np.random.default_rng(0)
-    latitude, longitude = rng.uniform(40, 50, STATIONS).round(3), rng.uniform(0, 12, STATIONS).round(3)
-    size = np.zeros((TIMES, 4))
-    for t in range(1, TIMES):
-        size[t] = 0.8 * size[t - 1] + 0.6 * rng.normal(size=4)
-    y, x = np.deg2rad(8 * latitude), np.deg2rad(6 * longitude)
-    value = 10 + 2 * size @ np.stack([np.cos(x), np.sin(x), np.cos(y), np.sin(y)])
-    value += 0.1 * rng.normal(size=value.shape)
-    elevation = np.random.default_rng(11).uniform(0, 3000, STATIONS)
-    table = {
-        "time": np.repeat(pd.date_range("2001-01-01", periods=TIMES, freq=step), STATIONS),
-        "lat": np.tile(latitude, TIMES), "lon": np.tile(longitude, TIMES), "variable": "t2m",
-        "value": value.ravel(), "units": "degC", "elevation": np.tile(elevation, TIMES),
-        "station": np.tile([f"S{number:02d}" for number in range(STATIONS)], TIMES),
-    }  # fmt: skip
-    return pd.DataFrame(table)
+LAPSE = -6.5e-3
 
 
 def with_lapse(table: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +36,7 @@ def model_of_elevation() -> xr.Dataset:
 
 @cache
 def gridded(relief: str) -> Result:
-    table = network()
+    table = network(elevations=True)
     table = with_lapse(table) if relief != "none" else table.drop(columns="elevation")
     dem = model_of_elevation() if relief == "dem" else None
     like = model_of_elevation().drop_vars("elevation")
@@ -90,7 +71,7 @@ def test_the_cost_of_the_relief_is_said_without_elevations_of_cells(caplog: pyte
 
 
 def test_an_elevation_without_influence_is_not_used() -> None:
-    table = network()
+    table = network(elevations=True)
     result = grid_and_score(table, 2.0, None, None, 0, "cpu", "'t'", "none", dem=model_of_elevation())
     expected = grid_and_score(table.drop(columns="elevation"), 2.0, None, None, 0, "cpu", "'t'", "none")
     assert "no dependence on elevation that helps" in result.text
@@ -188,11 +169,11 @@ def test_elevations_that_cannot_be_used_are_refused(change, message) -> None:
     if "lat" not in given.dims:
         given = given.drop_vars("row")
     with pytest.raises(InputError, match=message):
-        fieldcast.grid_stations(network(), resolution=1.0, dem=given)
+        fieldcast.grid_stations(network(elevations=True), resolution=1.0, dem=given)
 
 
 def test_stations_without_elevation_take_that_of_the_model() -> None:
-    table = network().drop(columns="elevation")
+    table = network()
     dem = model_of_elevation()
     dem["elevation"] = 100 * (dem["lat"] - 40) + 0 * dem["lon"]
     table["value"] += LAPSE * 100 * (table["lat"] - 40)
@@ -204,5 +185,5 @@ def test_stations_without_elevation_take_that_of_the_model() -> None:
 
 def test_the_elevation_of_the_grid_itself_is_used() -> None:
     like = model_of_elevation().rename(elevation="surface_altitude")
-    result = grid_and_score(with_lapse(network()), None, like, None, 0, "cpu", "'t'", "none")
+    result = grid_and_score(with_lapse(network(elevations=True)), None, like, None, 0, "cpu", "'t'", "none")
     np.testing.assert_allclose(result.fields["t2m"], gridded("dem").fields["t2m"], atol=1e-4)

@@ -16,26 +16,9 @@ from fieldcast.inference.stations.held_out import clusters_of
 from fieldcast.inference.stations.kriging import krige
 from fieldcast.inference.stations.suspects import labels, places, variance_within, without_suspects
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
+from tests.inference.gauge_network import STATIONS, network
 
-STATIONS, TIMES, ERROR = 24, 60, 1.0
-
-
-def network(seed: int = 0) -> pd.DataFrame:
-    """Temperatures of a few waves, with a small error."""
-    rng = np.random.default_rng(seed)
-    latitude, longitude = rng.uniform(40, 50, STATIONS).round(3), rng.uniform(0, 12, STATIONS).round(3)
-    size = np.zeros((TIMES, 4))
-    for t in range(1, TIMES):
-        size[t] = 0.8 * size[t - 1] + 0.6 * rng.normal(size=4)
-    y, x = np.deg2rad(8 * latitude), np.deg2rad(6 * longitude)
-    value = 10 + 2 * size @ np.stack([np.cos(x), np.sin(x), np.cos(y), np.sin(y)])
-    value += 0.1 * rng.normal(size=value.shape)
-    table = {
-        "time": np.repeat(pd.date_range("2001-01-01", periods=TIMES), STATIONS), "lat": np.tile(latitude, TIMES),
-        "lon": np.tile(longitude, TIMES), "variable": "t2m", "value": value.ravel(), "units": "degC",
-        "station": np.tile([f"S{number:02d}" for number in range(STATIONS)], TIMES),
-    }  # fmt: skip
-    return pd.DataFrame(table)
+ERROR = 1.0
 
 
 def twins(metres: float = 0.0) -> pd.DataFrame:

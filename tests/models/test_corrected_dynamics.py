@@ -10,6 +10,7 @@ from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.linear_inverse_model import LinearInverseModel
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
+from tests.models.networks import disturbed
 
 MEMBERS = 3
 
@@ -40,15 +41,6 @@ def build(space, base):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return CorrectedDynamics(space, base, noise=4, channels=(8, 16))
-
-
-def disturbed(model):
-    """Give the layers that start at zero some weights."""
-    generator = torch.Generator().manual_seed(1)
-    for weight in model.parameters():
-        if not weight.any():
-            weight.data = 0.05 * torch.randn(weight.shape, generator=generator)
-    return model
 
 
 def context(space, count=3):

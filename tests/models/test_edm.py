@@ -9,6 +9,7 @@ from fieldcast.models.points import Points
 from fieldcast.models.posterior_samplers import MMPS, Heun, RePaint, Target, noise_levels
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
+from tests.models.networks import disturbed
 
 SMALL = {"channels": (8, 8), "patch": 1}
 
@@ -17,15 +18,6 @@ def build(kind, space, **options):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return kind(space, **{**SMALL, **options}).eval()
-
-
-def disturbed(model):
-    """Give the layers that start at zero some weights."""
-    generator = torch.Generator().manual_seed(1)
-    for weight in model.parameters():
-        if not weight.any():
-            weight.data = 0.05 * torch.randn(weight.shape, generator=generator)
-    return model
 
 
 def context(space, count=3):

@@ -17,6 +17,7 @@ from fieldcast.models.layers.grid_convolutions import GridNearest
 from fieldcast.models.likelihoods import Gaussian
 from fieldcast.models.priors import prior_given_encoder
 from fieldcast.models.random_streams import RandomStreams
+from tests.models.networks import require_own_randomness
 
 
 def observed(space, count=4, k=0.3):
@@ -282,16 +283,7 @@ def test_a_plain_autoencoder_has_no_divergence_and_no_weights(space):
 def test_the_global_generator_is_neither_read_nor_moved(space, family):
     encoder = {"type": "latent_table.LatentTable", "family": family, "steps": 3}
     model = of_states(space, encoder=encoder, prior={"type": "priors.Mixture"})
-    batch, result = Batch(torch.zeros(2, *space.state_shape), Context(2)), []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        before = torch.get_rng_state()
-        loss = model.loss(batch, RandomStreams(0, torch.arange(2))).total
-        result.append(
-            torch.cat([loss.view(1), model.sample(Context(2), RandomStreams(0, torch.arange(2))).flatten()])
-        )
-        assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(*result)
+    require_own_randomness(model, Batch(torch.zeros(2, *space.state_shape), Context(2)))
 
 
 PARTS = {

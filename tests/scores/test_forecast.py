@@ -13,13 +13,7 @@ from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import FORECAST, leaderboard
 from fieldcast.scores.regions import regions
 from fieldcast.scores.statistics_table import name_rows, with_origin
-
-
-def value_of(scores: pd.DataFrame, **where: object) -> np.ndarray:
-    """Values of one statistic, in the order of starts."""
-    for name, label in where.items():
-        scores = scores[scores[name] == label]
-    return scores.sort_values("time")["value"].to_numpy()
+from tests.evaluations import value_of
 
 
 def beside(evaluation, name: str, lead: int) -> tuple[xr.DataArray, xr.DataArray]:

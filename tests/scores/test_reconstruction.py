@@ -11,13 +11,7 @@ from scores.probability import crps_for_ensemble
 
 from fieldcast.errors import InputError
 from fieldcast.scores.statistics import POWER
-
-
-def value_of(scores: pd.DataFrame, **where: object) -> np.ndarray:
-    """Values of one statistic of one case, in the order of time."""
-    for name, label in where.items():
-        scores = scores[scores[name] == label]
-    return scores.sort_values("time")["value"].to_numpy()
+from tests.evaluations import value_of
 
 
 def test_statistics_equal_the_scores_package_over_unobserved_cells(scene: Callable) -> None:

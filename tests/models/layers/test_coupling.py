@@ -1,14 +1,6 @@
-import pytest
 import torch
 
 from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, checkerboard
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def randomised(layer):
