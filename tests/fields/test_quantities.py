@@ -10,17 +10,16 @@ from scipy import integrate, stats
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import to_contract
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.meaning import Nature, nature_of
 from fieldcast.fields.quantities import (
     NODES,
     Circle,
     Clip,
     Log,
-    Nature,
     Quantiles,
     Quantity,
     Root,
     mapped,
-    nature_of,
     normal_points,
     parse,
     quantity_of,

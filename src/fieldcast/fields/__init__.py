@@ -19,7 +19,8 @@ domain         cells in which a variable exists; iteration in blocks of time
 splits         training, validation, test
 climatology    the normal for each day of the year; a shrunk annual cycle
 normalisation  statistics that standardise fields
-quantities     mappings to values that are more nearly Gaussian, and back; meaning of the numbers of a variable
+quantities     mappings to values that are more nearly Gaussian, and back
+meaning        what the numbers of a variable mean, and the mappings that it admits
 observation_error  errors of observed values, as an option gives them
 contents       what is in a data set: variables, gaps, flags of quality; a part that is quickly read
 prepared       all that ingestion leaves

@@ -17,10 +17,10 @@ from fieldcast.fields import domain
 from fieldcast.fields.containers import format_of, is_archive, is_netcdf
 from fieldcast.fields.conventions import as_dataset, axes, time_varying
 from fieldcast.fields.encoding import flags_of, is_category
+from fieldcast.fields.meaning import nature_of, sampled_values
 from fieldcast.fields.opening import check_chunks, open_file
 from fieldcast.fields.options import Source
 from fieldcast.fields.paths import is_remote, local, require
-from fieldcast.fields.quantities import nature_of, sampled_values
 from fieldcast.fields.sources import expanded, open_layout, open_source
 from fieldcast.fields.table_layouts import SUFFIXES
 from fieldcast.fields.times import as_record

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int
 from fieldcast import calendars
 from fieldcast.calendars import TimeStep, most_common, step_of
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
-from fieldcast.fields.quantities import AUTO, NONE, TEMPERATURE_UNITS, Circle, Nature, nature_of
+from fieldcast.fields.meaning import TEMPERATURE_UNITS, Nature, nature_of
+from fieldcast.fields.quantities import AUTO, NONE, Circle
 from fieldcast.fields.stations import Source, converted, observation_text, read_stations
 from fieldcast.fields.units import conversion
 from fieldcast.geometry import counted_from, unit_points

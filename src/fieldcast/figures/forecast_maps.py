@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fieldcast.calendars import lead_label, lead_text
-from fieldcast.fields.quantities import Circle, circle_of
+from fieldcast.fields.meaning import circle_of
+from fieldcast.fields.quantities import Circle
 from fieldcast.figures.maps import CONTOUR_QUANTILES, field_colours
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, percent, wrap_name

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from fieldcast import calendars
 from fieldcast.fields.conventions import NEVER, OBSERVED
-from fieldcast.fields.quantities import Circle, Log, period_of
+from fieldcast.fields.meaning import period_of
+from fieldcast.fields.quantities import Circle, Log
 from fieldcast.figures.maps import SPREAD_COLOURMAP, field_colours, upper_end
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Outline, Sheet, degree, shades
 from fieldcast.figures.style import (

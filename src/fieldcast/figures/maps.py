@@ -16,7 +16,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from fieldcast import calendars
-from fieldcast.fields.quantities import Circle, circle_of
+from fieldcast.fields.meaning import circle_of
+from fieldcast.fields.quantities import Circle
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet, shades
 from fieldcast.figures.style import (
     INK,

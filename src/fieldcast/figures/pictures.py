@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from fieldcast import calendars
 from fieldcast.calendars import lead_text
-from fieldcast.fields.quantities import circle_of
+from fieldcast.fields.meaning import circle_of
 from fieldcast.figures.maps import ANOMALY, field_colours, one_case
 from fieldcast.figures.sheet import GAP, UNOBSERVED_COLOUR, Map, Outline, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape, wrap_name

@@ -1,6 +1,6 @@
 """Choose the quantity of each variable of a record, by values that are held out from the mapped record.
 
-The mappings that a variable admits (`fields.quantities.nature_of`) fill the record by local kriging and by the low-rank
+The mappings that a variable admits (`fields.meaning.nature_of`) fill the record by local kriging and by the low-rank
 Gaussian, of which the better one counts, and are judged by the CRPS in the variable's own units at four selections of
 held-out values. The one with the lowest CRPS is taken if it is at least 2 % and one standard error over the held-out
 gaps below that without a mapping, and at most one standard error above that of clipped draws; of those within one
@@ -28,18 +28,8 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.encoding.options import TrainingMasks
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import QUANTILES, time_varying
-from fieldcast.fields.quantities import (
-    AUTO,
-    MAX_VALUES,
-    NONE,
-    Circle,
-    Clip,
-    Nature,
-    Quantity,
-    nature_of,
-    parse,
-    sampled_values,
-)
+from fieldcast.fields.meaning import Nature, nature_of, sampled_values
+from fieldcast.fields.quantities import AUTO, MAX_VALUES, NONE, Circle, Clip, Quantity, parse
 from fieldcast.geometry import GRID
 from fieldcast.inference.gaps.own_units import own_statistics, predictions
 from fieldcast.models.gaps.fillers import local_kriging, low_rank

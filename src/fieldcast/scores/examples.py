@@ -10,7 +10,8 @@ import xarray as xr
 from jaxtyping import Integer
 
 from fieldcast import calendars
-from fieldcast.fields.quantities import circle_of, near
+from fieldcast.fields.meaning import circle_of
+from fieldcast.fields.quantities import near
 from fieldcast.geometry import GRID, evenly_spaced_indices
 from fieldcast.kinds import CASE, LEAD, MEMBER, START, state_dimension
 from fieldcast.scores.alignment import AlignedForecasts

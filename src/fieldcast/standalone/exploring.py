@@ -37,11 +37,12 @@ from fieldcast.fields.contents import (
 )
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.meaning import circle_of
 from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.paths import local
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.fields.quantities import AUTO, circle_of
+from fieldcast.fields.quantities import AUTO
 from fieldcast.fields.splits import SplitRanges, make
 from fieldcast.fields.stations import read_stations
 from fieldcast.figures.gaps import pictures

@@ -10,7 +10,8 @@ import xarray as xr
 from fieldcast import geometry
 from fieldcast.calendars import TimeStep
 from fieldcast.fields.climatology import at
-from fieldcast.fields.quantities import circle_of, nature_of, near, sampled_values
+from fieldcast.fields.meaning import circle_of, nature_of, sampled_values
+from fieldcast.fields.quantities import near
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import LAYOUTS, START, are_images, require_layout
 from fieldcast.lineage import Lineage, require

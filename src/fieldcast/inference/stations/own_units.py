@@ -19,17 +19,8 @@ from scipy.spatial import cKDTree
 
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.gauges import GaugeRecord, Gauges
-from fieldcast.fields.quantities import (
-    CHUNK,
-    NONE,
-    TINY,
-    Circle,
-    Clip,
-    Nature,
-    Quantity,
-    in_chunks,
-    part_names,
-)
+from fieldcast.fields.meaning import Nature
+from fieldcast.fields.quantities import CHUNK, NONE, TINY, Circle, Clip, Quantity, in_chunks, part_names
 from fieldcast.fields.stations import station_columns
 from fieldcast.inference.gaps.own_units import Predictions, own_statistics
 from fieldcast.inference.quantities import MAX_TIMES, Scored, choose_by

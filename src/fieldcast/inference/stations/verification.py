@@ -27,7 +27,8 @@ from fieldcast.errors import InputError, counted
 from fieldcast.fields.bilinear import Stencil, stencil
 from fieldcast.fields.encoding import Encoding
 from fieldcast.fields.gauges import in_range, nature
-from fieldcast.fields.quantities import Circle, Nature, near
+from fieldcast.fields.meaning import Nature
+from fieldcast.fields.quantities import Circle, near
 from fieldcast.fields.stations import DEFAULT_NAME, Source, converted, read_stations
 from fieldcast.geometry import GRID, counted_from, unit_points
 from fieldcast.inference.forecasts.external import refuse_fills, refuse_twice, search_for_fills, to_forecasts
