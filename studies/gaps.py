@@ -45,6 +45,7 @@ from jaxtyping import Bool, Float
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields.ingest import ingest
 from fieldcast.geometry import unit_points
+from fieldcast.inference.file_options import GapFilling
 from fieldcast.inference.gaps.calibration import groups
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.own_units import of_variable, own_statistics, predictions
@@ -56,7 +57,7 @@ from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.reach import Columns, nearest_observation
 from fieldcast.models.gaps.trial import ErrorStatistics
 from fieldcast.scores.held_out import score_held_out
-from fieldcast.training.fill_gaps import fill_gaps
+from fieldcast.training.fill_gaps import fill_gaps, methods
 
 SHARE, SEED = 0.6, 0
 SIZES = {"monthly": ("MS", 120, 89, 180), "daily": ("D", 1000, 64, 64), "large": ("D", 3000, 96, 96)}
@@ -515,7 +516,8 @@ def promises(kind: str, seeds: list[int]) -> None:
         truth, gappy = quantity_with_gaps(kind, seed)
         fields = ingest(gappy, missing="train")[0]
         mappings, choices = choose_quantities(fields, "auto", 0, "cpu")
-        comparison = Comparison.of(fields, 0, "cpu", FILLERS, mappings)
+        fillers = methods(fields, mappings, GapFilling(), 0, "cpu")
+        comparison = Comparison.of(fields, 0, "cpu", fillers, mappings)
         tried = deque(comparison.trials(), maxlen=1).pop()[0]
         statistics = comparison.error_statistics(tried)
         filled = fill(

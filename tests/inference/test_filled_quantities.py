@@ -13,12 +13,14 @@ from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.quantities import Clip
 from fieldcast.inference import quantities
+from fieldcast.inference.file_options import GapFilling
 from fieldcast.inference.gaps.calibration import calibration_cells
 from fieldcast.inference.gaps.own_units import (
     Predictions,
 )
 from fieldcast.inference.quantities import COLUMNS, Scored, choose_quantities, decide, difference
-from fieldcast.models.gaps.fillers import local_kriging, low_rank
+from fieldcast.models.gaps import sampled_modes
+from fieldcast.models.gaps.fillers import FILLERS, local_kriging, low_rank
 from fieldcast.models.gaps.record import Parameters
 from fieldcast.training import fill_gaps
 from studies.gaps import fading_waves
@@ -57,6 +59,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         fill_gaps, "FILLERS", {f.__name__: f for f in (low_rank, fill_gaps.FILLERS["dineof"])}
     )
+    monkeypatch.setattr(fill_gaps, "SMALL", 0)
 
 
 def rmse(filled: xr.DataArray, truth: xr.DataArray, missing: np.ndarray) -> float:
@@ -311,6 +314,26 @@ def test_the_error_of_a_mapped_variable_is_a_share_of_its_values(quick: None) ->
     np.testing.assert_array_equal(
         filled["chlor_a_observed"].values[~missing], gappy["chlor_a"].values[~missing]
     )
+
+
+def test_modes_are_sampled_in_small_records_with_values_at_a_bound_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def methods(gappy: xr.Dataset, quantity: str) -> set[str]:
+        fields = ingest(gappy, missing="train")[0]
+        chosen = choose_quantities(fields, quantity, 0, "cpu")[0]
+        return {*fill_gaps.methods(fields, chosen, GapFilling(), 0, "cpu")}
+
+    gappy, truth, missing = rain(40)
+    assert methods(gappy, "root") - {*FILLERS} == {"sampled_modes"}
+    assert methods(gappy, "none") == methods(chlorophyll(40)[0], "log") == {*FILLERS}
+    monkeypatch.setattr(sampled_modes, "BURN_IN", 20)
+    monkeypatch.setattr(sampled_modes, "SWEEPS", 40)
+    filled = fieldcast.fill_gaps(gappy, quantities="root", method="sampled_modes", members=3)
+    assert "sampled_modes" in filled.attrs["comment"] and float(filled["tp_members"].min()) >= 0
+    assert rmse(filled["tp"], truth, missing) < 0.5 * float(truth.where(missing).std())
+    monkeypatch.setattr(fill_gaps, "SMALL", gappy["tp"].size - 1)
+    assert methods(gappy, "root") == {*FILLERS}
 
 
 def test_members_of_a_dry_place_are_mostly_dry_and_have_the_mean_and_spread_of_the_result(

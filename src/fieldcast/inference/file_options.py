@@ -96,7 +96,13 @@ class Fill:
 
 
 Method = Literal[
-    "dineof", "local_kriging", "modal_smoother", "low_rank", "red_noise", "corrected_interpolation"
+    "dineof",
+    "local_kriging",
+    "modal_smoother",
+    "low_rank",
+    "red_noise",
+    "sampled_modes",
+    "corrected_interpolation",
 ]
 
 

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
@@ -31,7 +32,7 @@ from fieldcast.fields.ingest import ingest
 from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.opening import open_file
 from fieldcast.fields.options import Gaps
-from fieldcast.fields.quantities import AUTO, mapped
+from fieldcast.fields.quantities import AUTO, Quantities, mapped
 from fieldcast.fields.selection import satisfying
 from fieldcast.fields.times import as_record
 from fieldcast.inference.file_options import GapFilling, Method
@@ -45,8 +46,9 @@ from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.held_out import SELECTIONS, nearest_in_gap
+from fieldcast.models.gaps.held_out import SELECTIONS, SMALL, nearest_in_gap
 from fieldcast.models.gaps.record import Filler, Filling, Record, cells, empty_members, state, with_observed
+from fieldcast.models.gaps.sampled_modes import SampledModes
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams, batch_index, generator_for, seed_for
@@ -58,6 +60,7 @@ from fieldcast.training.tuning import search
 
 LOG = logging.getLogger(__name__)
 CORRECTED = "corrected_interpolation"  # name of the learned method
+SAMPLED = "sampled_modes"  # name of the method for small records with values at a bound
 
 
 class FitFile(NamedTuple):
@@ -106,8 +109,8 @@ def fill_gaps(
     max_gap, max_spread
         Limits beyond which filled values stay missing, see `TrustLimits`.
     method
-        Name of the method that fills the record (`models.gaps.fillers`, or `corrected_interpolation`); by default the
-        one that is best at held-out values (`inference.gaps.race`).
+        Name of the method that fills the record (`models.gaps.fillers`, `sampled_modes` or `corrected_interpolation`);
+        by default the one that is best at held-out values (`inference.gaps.race`).
     learned, max_minutes
         Whether a neural network is tried too, see `GapFilling`.
     quantities
@@ -220,33 +223,47 @@ def fill_fields(
     trust.check_names(time_varying(fields))
     refuse_complete(fields)
     chosen, scores = choose_quantities(fields, given["quantities"], seed, device)
-    fillers = methods(mapped(fields, chosen), options, seed, device)
+    fillers = methods(fields, chosen, options, seed, device)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = deque(comparison.trials(), maxlen=1).pop()[0]
     statistics = comparison.error_statistics(tried)
     return fill(comparison, tried, statistics, dataset, given["members"], trust, seed, scores, given)
 
 
-def methods(fields: xr.Dataset, options: GapFilling, seed: int, device: str) -> Mapping[str, Filler]:
-    """The methods to compare on fields, which may be mapped; the estimated time of the learned method is logged."""
+def methods(
+    fields: xr.Dataset, chosen: Quantities, options: GapFilling, seed: int, device: str
+) -> Mapping[str, Filler]:
+    """The methods to compare on fields, mapped as chosen; the estimated time of the learned method is logged.
+
+    `sampled_modes` is among them if the record is small and has values at a bound.
+    """
     if options.method is not None:
-        return fillers_of([options.method], fields, seed)
+        return fillers_of([options.method], fields, chosen, seed)
+    record = partial(GappyRecord.of, fields, choose_device(device), chosen)
+    fillers: dict[str, Filler] = dict(FILLERS)
+    if chosen and sum(fields[name].size for name in time_varying(fields)) <= SMALL and record().is_censored:
+        fillers[SAMPLED] = SampledModes(seed)
     if not options.learned and options.max_minutes == 0:
-        return FILLERS
-    correction = correction_of(fields, seed)
-    estimate = correction.estimated_minutes(GappyRecord.of(fields, choose_device(device)).record)
+        return fillers
+    correction = correction_of(mapped(fields, chosen), seed)
+    estimate = correction.estimated_minutes(record().record)
     included = options.learned or estimate <= options.max_minutes
     LOG.info(
         "%s would take about %.1f minutes, and gap_filling.max_minutes is %g: %s.",
         CORRECTED, estimate, options.max_minutes,
         "it is tried too" if included else "it is left out",
     )  # fmt: skip
-    return {**FILLERS, CORRECTED: correction} if included else FILLERS
+    return {**fillers, CORRECTED: correction} if included else fillers
 
 
-def fillers_of(names: Iterable[str], fields: xr.Dataset, seed: int) -> Mapping[str, Filler]:
-    """Methods by name for some fields, which may be mapped."""
-    return {name: correction_of(fields, seed) if name == CORRECTED else FILLERS[name] for name in names}
+def fillers_of(
+    names: Iterable[str], fields: xr.Dataset, chosen: Quantities, seed: int
+) -> Mapping[str, Filler]:
+    """Methods by name for some fields, mapped as chosen."""
+    others: Mapping[str, Callable[[], Filler]] = {
+        CORRECTED: lambda: correction_of(mapped(fields, chosen), seed), SAMPLED: lambda: SampledModes(seed),
+    }  # fmt: skip
+    return {name: others[name]() if name in others else FILLERS[name] for name in names}
 
 
 def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:

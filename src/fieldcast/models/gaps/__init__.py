@@ -13,6 +13,7 @@ local_kriging             kriging from the nearest observations in space and tim
 dineof                    leading modes of the record itself, as DINEOF iterates them
 expectation_maximisation  probabilistic PCA with missing values; low_rank_gaussian: its posterior given any cells
 smoother                  a linear dynamical system of modes, fitted by EM
+sampled_modes             modes of a small record whose every unknown is drawn from its posterior
 in_time                   interpolation and red noise at each cell, in pieces of bounded memory
 augmentation              complete training records, drawn from what was observed
 reach                     distances to observations; e-folding lengths of the correlation in space and time

@@ -12,8 +12,8 @@ held out, in gaps like those of the record. The parameters of a method are chose
 Each takes the parameters of an earlier fit, too, and is then applied without fitting (`Parameters`): a record that
 grows by a day need not be fitted again.
 
-In the same way a model of the task `reconstruct` fills a record: `solve` it with the record, and `sample` with the
-record's own observations as contexts.
+Others of the same form are fitted anew each time: `sampled_modes`, for small records with values at a bound, and models
+of the task `reconstruct`, which `solve` the record, and `sample` with its own observations as contexts.
 """
 
 from __future__ import annotations

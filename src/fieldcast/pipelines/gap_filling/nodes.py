@@ -10,7 +10,7 @@ import xarray as xr
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.options import Ingestion
-from fieldcast.fields.quantities import Quantity, mapped, quantity_of
+from fieldcast.fields.quantities import Quantity, quantity_of
 from fieldcast.inference.file_options import GapFilling
 
 NOISE = "gap_filling.noise"
@@ -40,7 +40,7 @@ def try_methods(
 
     chosen = restored(quantities)
     fields, errors = separate_errors(fields, gap_filling.noise, NOISE, say=False)
-    fillers = methods(mapped(fields, chosen), gap_filling, seed, device)
+    fillers = methods(fields, chosen, gap_filling, seed, device)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     for _, file in comparison.trials(previous_trials()):
         yield file
@@ -62,7 +62,7 @@ def fill_gaps(
 
     chosen = restored(quantities)
     fields, errors = separate_errors(fields, gap_filling.noise, NOISE, say=False)
-    fillers = fillers_of(methods_in(trials), mapped(fields, chosen), seed)
+    fillers = fillers_of(methods_in(trials), fields, chosen, seed)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = deque(comparison.trials(trials), maxlen=1).pop()[0]
     trust = TrustLimits(gap_filling.max_gap, gap_filling.max_spread)
