@@ -49,6 +49,15 @@ def test_no_time_is_left_after_the_last_step_however_long_its_end_takes(
         assert state() == "2 of 2 steps, about 0 s left"
 
 
+def test_steps_measured_as_none_do_not_make_the_time_left_absurd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of 0 s by the clock of the processor, and two of 30 s that are expected."""
+    with Progress(total=4, unit="step") as bar:
+        monkeypatch.setattr(bar, "_time", lambda: bar.start_t + 0.01)
+        bar.work = [0.0, 0.0, 30.0, 30.0]
+        bar.update(2)
+        assert state() == "2 of 4 steps, about 1 min left"
+
+
 def test_a_loop_of_unknown_length_counts() -> None:
     with Progress(unit="case") as bar:
         bar.update(3)

@@ -95,7 +95,8 @@ def state_of(progress: Progress) -> str:
     text = f"{done} of {total} {bar['unit']}s" if total else f"{done} {bar['unit']}s"
     if total and (done > first or progress.work):
         work = progress.work or [1.0] * int(total)
-        rate = progress.counted / max(sum(work[int(first) : int(done)]), 1e-9) if done > first else 1.0
+        counted = sum(work[int(first) : int(done)])
+        rate = progress.counted / counted if counted else 1.0  # steps without work do not tell the rate
         left, of_step = sum(work[int(done) :]), work[int(done)] if done < total else 0.0
         remaining = rate * left - min(bar["elapsed"] - progress.counted, rate * of_step)
         text += f", about {duration(max(remaining, 0.0))} left"

@@ -22,7 +22,7 @@ from fieldcast.inference.file_options import Method
 from fieldcast.inference.gaps import race, trials
 from fieldcast.inference.gaps.race import Round, Standing, leavers, sample_sizes, samples, staying, work_of
 from fieldcast.inference.gaps.trials import Comparison, Tried, from_file, to_file
-from fieldcast.models.gaps.fillers import FILLERS, dineof, low_rank, red_noise
+from fieldcast.models.gaps.fillers import FILLERS, dineof, local_kriging, low_rank, red_noise
 from fieldcast.models.gaps.held_out import SELECTIONS
 from fieldcast.models.gaps.record import Filling, Record
 from fieldcast.models.random_streams import RandomStreams
@@ -78,13 +78,32 @@ def test_a_method_that_comes_closer_than_a_tie_is_fitted_whole() -> None:
     assert staying(rounds(*curves), last=True) == ["dear", "cheap"]
 
 
+@pytest.mark.parametrize(
+    ("limit", "whole"),
+    [
+        (0.11, False),  # of the other: behind without an end
+        (0.10, False),  # as good with an infinite record
+        (0.06, True),  # ahead with the whole record, though not in the last round
+    ],
+)
+def test_a_method_is_fitted_whole_if_its_error_falls_by_the_root_of_the_work_below_the_best(
+    limit: float, whole: bool
+) -> None:
+    """CRPS of the other: limit + .2 / sqrt(work), with the work 1, 4, 16 of the rounds and 64 of the whole."""
+    curves = [{"best": 0.1, "other": limit + 0.2 / 2**k} for k in (0, 1, 2)]
+    assert curves[-1]["other"] > 0.1 + ERROR
+    assert (limit + 0.2 / 8 <= 0.1 + ERROR) == whole
+    assert staying(rounds(*curves), last=False) == ["best", "other"]
+    assert staying(rounds(*curves), last=True) == ["best", "other"] if whole else ["best"]
+
+
 @pytest.mark.parametrize("size", [(4018, 1512), (9131, 12544), (30000, 9), (40, 60000), (1000, 4096)])
 def test_each_sample_has_a_quarter_of_the_work_of_the_next(size: tuple[int, int]) -> None:
     sizes = sample_sizes(*size)
     work = np.array([work_of(*each) for each in (*sizes, size)])
     assert np.allclose(work[2:] / work[1:-1], race.GROWTH, rtol=0.03)
     assert race.FIRST_WORK <= work[0] < 2 * race.GROWTH * race.FIRST_WORK
-    assert all(t <= size[0] and c <= size[1] for t, c in sizes)
+    assert all(t <= size[0] and min(race.CELLS_PER_TIME, size[1]) <= c <= size[1] for t, c in sizes)
 
 
 def test_a_small_record_has_no_samples() -> None:
@@ -259,7 +278,7 @@ def test_the_methods_that_may_be_named_are_those_that_there_are() -> None:
 
 
 def test_a_race_resumes_after_its_rounds_to_the_same_end(early: None) -> None:
-    comparison = compare(waves(500))
+    comparison = replace(compare(waves(500)), fillers={"local_kriging": local_kriging, **QUICK})
     steps: Iterator[tuple[Tried, bytes]] = comparison.trials()
     _, file = next(steps)
     whole = [to_file(tried, comparison.lineage) for tried, _ in steps][-1]

@@ -141,32 +141,27 @@ def fill(
     `choices` are the scores by which the mappings were chosen, and `options` those of the fill, which the fit holds.
     """
     best, parameters = tried.best, Parameters()
-    gappy = comparison.record().with_latent_values(parameters)
-    record = gappy.record
-    trust.check_names([variable.name for variable in gappy.own])
-    distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
-    fit = StoredFit(
-        best.name, parameters, statistics.variances, e_folding_lengths(gappy),
-        largest_predictions(gappy, statistics.held_out, statistics.error, comparison.fields),
-        record.statistics(), gappy.continued(), sea_of(comparison.fields), gappy.mappings, options,
-    )  # fmt: skip
-    filler = comparison.fillers[best.name]
-    stored = filler is FILLERS.get(best.name)
-    # kriging is fitted to the part of a record that more times leave as it is
-    start = None if best.name == local_kriging.__name__ else best.parameters or None
-    times = torch.arange(len(record.x), device=record.x.device)
-    streams = RandomStreams(seed, times, members) if members else None
     steps = len(tried.rounds) + len(tried.trials) + 1
     work = [*[0.0] * (steps - 1), tried.fill_seconds] if tried.fill_seconds else None
     with Progress(total=steps, initial=steps - 1, unit="step", work=work):
-        filled = fill_record(
-            gappy,
-            partial(FILLERS[best.name], fitted=parameters, start=start) if stored else filler,
-            fit,
-            distance,
-            streams,
-        )
-    filling, own, flag = filled
+        gappy = comparison.record().with_latent_values(parameters)
+        record = gappy.record
+        trust.check_names([variable.name for variable in gappy.own])
+        distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
+        fit = StoredFit(
+            best.name, parameters, statistics.variances, e_folding_lengths(gappy),
+            largest_predictions(gappy, statistics.held_out, statistics.error, comparison.fields),
+            record.statistics(), gappy.continued(), sea_of(comparison.fields), gappy.mappings, options,
+        )  # fmt: skip
+        filler = comparison.fillers[best.name]
+        stored = filler is FILLERS.get(best.name)
+        # kriging is fitted to the part of a record that more times leave as it is
+        start = None if best.name == local_kriging.__name__ else best.parameters or None
+        times = torch.arange(len(record.x), device=record.x.device)
+        streams = RandomStreams(seed, times, members) if members else None
+        if stored:
+            filler = partial(FILLERS[best.name], fitted=parameters, start=start)
+        filling, own, flag = fill_record(gappy, filler, fit, distance, streams)
     beyond_limits = trust.beyond(gappy, filling, own)
     smoothing = smoothing_report(comparison, gappy, filling)
     trusted = trust_table(comparison, gappy, statistics, filling, own, distance, flag, beyond_limits)
@@ -330,9 +325,10 @@ def race_table(comparison: Comparison, tried: Tried) -> str:
 
 def smoothing_report(comparison: Comparison, gappy: GappyRecord, filling: Filling) -> str:
     """Sentences on the errors of observed values before and after they are smoothed; empty if they have none."""
-    before = comparison.record().record.noise
-    if before is None:
+    if not comparison.errors.deviation:
         return ""
+    before = comparison.record().record.noise
+    assert before is not None
     sentences, observed = [], gappy.record.observed
     for name, quantity, (v, *_) in gappy.own:
         if name not in comparison.errors.deviation:

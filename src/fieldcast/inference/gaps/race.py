@@ -8,7 +8,12 @@ a longer record than the correlation of neighbours does. A method therefore leav
     D > e in two successive rounds,    and D > (1 - MIN_SHRINKAGE) times the D of the round before;
 
 after the last round also if it ties with a method of less work, D <= e <= MAX_TIE CRPS, unless it has just come
-closer. All that are left are fitted to the whole record.
+closer, or if it comes closer too slowly to win: if D > e still, and
+
+    D - s (D' - D) > e,    with D' the D of the round before, s = `SLOWING`.
+
+All that are left are fitted to the whole record. An error that a longer record lowers falls as some power of the work,
+at least its root: a quadrupled record halves the change from one round to the next, or more than that.
 """
 
 from __future__ import annotations
@@ -38,9 +43,11 @@ CELLS_PER_TIME = (
     500  # number of cells whose work is that of a time by itself: a step of a filter, a factorisation
 )
 # least times of a sample, and its least observed values at a time on average, unless the record has fewer: fewer do not
-# determine the modes that a method tries
+# determine the modes that a method tries. A sample also has `CELLS_PER_TIME` cells: fewer save little work, and few
+# modes describe a small window well, so that methods with modes do better there than with the whole record
 MIN_TIMES, MIN_OBSERVED = 100, 50
 MIN_SHRINKAGE = 1 / 3  # share by which a distance shrinks between two rounds if the curves may cross
+SLOWING = GROWTH**-0.5  # largest ratio of the change of a distance to its change in the round before
 MAX_TIE = 0.05  # largest paired error of methods that tie, as a share of the CRPS
 MIN_GAPS = 5  # least number of held-out gaps of equal weight in a sample
 CENTRES = 64  # number of cells that are tried as the centre of a window
@@ -100,7 +107,7 @@ def sample_sizes(times: int, cells: int, observed: float = 1.0) -> list[tuple[in
     """
     sizes: list[tuple[int, int]] = []
     t, c, b = float(times), float(cells), CELLS_PER_TIME
-    least_times, least_cells = min(t, MIN_TIMES), min(c, MIN_OBSERVED / observed)
+    least_times, least_cells = min(t, MIN_TIMES), min(c, max(MIN_OBSERVED / observed, b))
     while work_of(times, cells) >= LEAST_WORK and (work := work_of(t, c) / GROWTH) >= FIRST_WORK:
         f = GROWTH * (b + math.sqrt(b**2 + 4 * c * (c + b) / GROWTH)) / (2 * (c + b))
         c = max(c / f, least_cells)
@@ -182,9 +189,10 @@ def leavers(rounds: Sequence[Round]) -> list[str]:
 
 
 def staying(rounds: Sequence[Round], last: bool) -> list[str]:
-    """Methods that stay after some rounds, in their order; if `last`, only one of those that tie, of least work.
+    """Methods that stay after some rounds, in their order; if `last`, those that are fitted to the whole record.
 
-    The methods stand in descending order of their work.
+    These come closer fast enough to win there, and only one of those that tie is among them, of least work. The methods
+    stand in descending order of their work.
     """
     leaving, now = leavers(rounds), rounds[-1].standings
     names = [name for name in now if name not in leaving]
@@ -194,7 +202,16 @@ def staying(rounds: Sequence[Round], last: bool) -> list[str]:
             name for name in names if now[name].distance <= now[name].error <= largest
         ] or names[-1:]
         names = [name for name in names if name not in dearer or closes_in(name, cheapest, rounds)]
+        names = [name for name in names if may_win(name, rounds)]
     return names
+
+
+def may_win(name: str, rounds: Sequence[Round]) -> bool:
+    """Whether a method may be ahead of the best one of the last round with the whole record."""
+    if len(rounds) < 2:
+        return True
+    before, now = (each.standings[name] for each in rounds[-2:])
+    return not now.behind or now.distance - SLOWING * (before.distance - now.distance) <= now.error
 
 
 def closes_in(name: str, on: str, rounds: Sequence[Round]) -> bool:

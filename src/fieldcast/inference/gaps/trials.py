@@ -56,14 +56,16 @@ from fieldcast.models.source_code import code_in
 from fieldcast.runtime import Hurry, Progress, until_interrupted
 
 LOG = logging.getLogger(__name__)
+KRIGING = local_kriging.__name__
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
 PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
-PARAMETER = "parameter."  # beginning of the names of a trial's parameters
+PARAMETER = "parameter."  # beginning of the names of a trial's parameters, and of those of the last round
 BEGUN = 0.45  # time of a fit that begins with the parameters of another one, as a share of that of the first
 FILL = 1.5  # time of the fill of the whole, with its tables, as a multiple of that of such a fit
 # power of the work that the time of a method is proportional to: at most, and of kriging, whose fit has a constant time
 MAX_POWER, PART_CONSTANT = 0.8, 0.5
 RIVAL = 2.0  # distance from the best method, in paired errors, up to which another may be better
+TICK = 1 / 64  # least time of a step [s]: some clocks of processor time advance by so much at once
 LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
 
 
@@ -79,6 +81,8 @@ class Tried:
         Methods that are fitted to the whole record; empty while the race goes on.
     trials
         The first trial of each finalist, and then those of the best ones with further selections of held-out values.
+    of_kriging
+        Parameters of kriging in the last round, with which the fit of the next one begins.
     seconds
         Processor time of each method on the samples and on the whole, each with its share of the work of the whole; no
         part of the result.
@@ -91,6 +95,7 @@ class Tried:
     rounds: list[Round] = field(default_factory=list)
     finalists: list[str] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
+    of_kriging: Parameters = field(default_factory=Parameters)
     seconds: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     fill_seconds: float = 0.0
     ended_early: bool = False
@@ -190,7 +195,7 @@ class Comparison:
         """
         tried = from_file(previous, self.lineage, self.held_out.time.device)
         if tried.ended_early:
-            tried = Tried(tried.rounds)
+            tried = Tried(tried.rounds, of_kriging=tried.of_kriging)
         if tried.rounds or tried.trials:
             yield tried, to_file(tried, self.lineage)
             if not tried.trials or len(tried.of(tried.best.name)) < len(self.selections):
@@ -208,7 +213,7 @@ class Comparison:
         total = len(tried.rounds) + len(tried.finalists or self.fillers) + self.number_of_selections
         with Progress(total=total, initial=done, unit="step") as bar:
             for _ in self.steps(tried):
-                spent.append(time.process_time() - begun)
+                spent.append(max(time.process_time() - begun, TICK))
                 if tried.trials and len(tried.trials) <= len(tried.finalists):
                     tried.seconds.setdefault(tried.trials[-1].name, []).append((1.0, spent[-1]))
                 bar.work = [*spent, *self.foreseen(tried, spent[-1])]
@@ -285,9 +290,7 @@ class Comparison:
             best = min(crps, key=crps.__getitem__, default=best)
         done = len(tried.of(best))
         fit = last if done > 1 else BEGUN * expected_seconds(tried, best, last)
-        fill = FILL * fit + (
-            self.missing * runtime.seconds_of(VALUE) if best == local_kriging.__name__ else 0.0
-        )
+        fill = FILL * fit + (self.missing * runtime.seconds_of(VALUE) if best == KRIGING else 0.0)
         return [*rounds, *trials, *[fit] * (self.number_of_selections - max(done, 1)), fill]
 
     @cached_property
@@ -316,10 +319,13 @@ class Comparison:
         parts = samples(visible, held_out) if len(racing) > 1 else []
         for number, part in enumerate(parts, start=1):
             if number > len(tried.rounds):
-                fillers = {name: self.fillers[name] for name in racing}
+                fillers, found = {name: self.fillers[name] for name in racing}, Parameters()
+                if KRIGING in racing:
+                    fillers[KRIGING], found = self.fitting(KRIGING, tried.of_kriging)
                 with until_interrupted():
                     outcome = run_round(part, fillers, visible, held_out, tried.seconds)
                 tried.rounds.append(outcome)
+                tried.of_kriging = found
                 yield
             racing = staying(tried.rounds[:number], last=number == len(parts))
             if len(racing) == 1:
@@ -433,7 +439,7 @@ def expected_seconds(tried: Tried, name: str, default: float, share: float = 1.0
     if not measured:
         return default
     *earlier, (work, seconds) = measured
-    power = PART_CONSTANT if name == local_kriging.__name__ else 1.0
+    power = PART_CONSTANT if name == KRIGING else 1.0
     if earlier and earlier[-1][0] < work:
         before, of_before = earlier[-1]
         ratio = max(seconds, 1e-3) / max(of_before, 1e-3)
@@ -550,7 +556,7 @@ def run_round(
 
 def to_file(tried: Tried, lineage: Mapping[str, Any]) -> bytes:
     """All that was tried as the bytes of a file."""
-    tensors: dict[str, Tensor] = {}
+    tensors = {f"{PARAMETER}{name}": x for name, x in tried.of_kriging.items()}
     for number, trial in enumerate(tried.trials):
         tensors |= {f"{number}.{name}": getattr(trial, name) for name in TENSORS}
         for name in PREDICTORS:
@@ -580,17 +586,24 @@ def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.devi
             values[name] = ErrorPredictors(
                 *(tensors[f"{number}.{name}.{predictor}"].to(device) for predictor in ErrorPredictors._fields)
             )
-        of_trial = f"{number}.{PARAMETER}"
-        values["parameters"] = Parameters(
-            {
-                name.removeprefix(of_trial): x.to(device)
-                for name, x in tensors.items()
-                if name.startswith(of_trial)
-            }
-        )
+        values["parameters"] = parameters_in(tensors, f"{number}.{PARAMETER}", device)
         trials.append(Trial(**{**numbers, **values}))
     rounds = [
         Round(times, cells, {name: Standing(*numbers) for name, numbers in standings.items()})
         for times, cells, standings in header.get("rounds", ())
     ]
-    return Tried(rounds, header.get("finalists", []), trials, ended_early=header.get("ended_early", False))
+    of_kriging = parameters_in(tensors, PARAMETER, device)
+    return Tried(
+        rounds, header.get("finalists", []), trials, of_kriging, ended_early=header.get("ended_early", False)
+    )
+
+
+def parameters_in(tensors: Mapping[str, Tensor], beginning: str, device: torch.device) -> Parameters:
+    """The parameters whose names begin so, on a device."""
+    return Parameters(
+        {
+            name.removeprefix(beginning): x.to(device)
+            for name, x in tensors.items()
+            if name.startswith(beginning)
+        }
+    )
