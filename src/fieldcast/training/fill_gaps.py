@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
@@ -40,7 +40,7 @@ from fieldcast.inference.gaps import appending
 from fieldcast.inference.gaps.appending import Granule, agree, filled_variables, join, observed_part
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.stored_fit import NAME, StoredFit, fill_options, fit_of, named
-from fieldcast.inference.gaps.trials import Comparison, refuse_complete
+from fieldcast.inference.gaps.trials import Comparison, Tried, refuse_complete
 from fieldcast.inference.quantities import choose_quantities
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
@@ -225,8 +225,10 @@ def fill_fields(
     chosen, scores = choose_quantities(fields, given["quantities"], seed, device)
     fillers = methods(fields, chosen, options, seed, device)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
-    tried = deque(comparison.trials(), maxlen=1).pop()[0]
+    tried = Tried()
+    deque(comparison.remaining(tried), maxlen=0)
     statistics = comparison.error_statistics(tried)
+    comparison = replace(comparison)  # without the selections of held-out values, which the statistics have
     return fill(comparison, tried, statistics, dataset, given["members"], trust, seed, scores, given)
 
 

@@ -279,7 +279,8 @@ class Comparison:
             while 2 * work < whole and len(racing) > 1:
                 rounds.append(sum(expected_seconds(tried, name, last, work / whole) for name in racing))
                 work *= GROWTH
-            names = sorted(racing, key=lambda name: last_round.standings[name].crps)[:2]
+            names = staying(tried.rounds, last=True)
+            names = sorted(names, key=lambda name: last_round.standings[name].crps)[:2]
             first, *second = (expected_seconds(tried, name, last) for name in names)
             trials = [first + sum(second) / 2]
         best = names[0]
@@ -434,6 +435,7 @@ def expected_seconds(tried: Tried, name: str, default: float, share: float = 1.0
     """Processor time of a method on a part with some share of the work of the whole, by a power law.
 
     Its exponent is that of the last two times of the method, or else of most methods; without a time it is `default`.
+    That of kriging is not smaller than usual: the fit to a sample begins with the parameters of the one before.
     """
     measured = tried.seconds.get(name)
     if not measured:
@@ -443,7 +445,8 @@ def expected_seconds(tried: Tried, name: str, default: float, share: float = 1.0
     if earlier and earlier[-1][0] < work:
         before, of_before = earlier[-1]
         ratio = max(seconds, 1e-3) / max(of_before, 1e-3)
-        power = min(max(math.log(ratio) / math.log(work / before), 0.0), MAX_POWER)
+        least = PART_CONSTANT if name == KRIGING else 0.0
+        power = min(max(math.log(ratio) / math.log(work / before), least), MAX_POWER)
     return float(seconds * (share / work) ** power)
 
 
