@@ -60,7 +60,8 @@ KRIGING = local_kriging.__name__
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
 PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
 PARAMETER = "parameter."  # beginning of the names of a trial's parameters, and of those of the last round
-BEGUN = 0.45  # time of a fit that begins with the parameters of another one, as a share of that of the first
+# time of a trial whose fit begins with the parameters of another one, as a share of that of the first, and of kriging
+BEGUN, BEGUN_KRIGING = 0.45, 0.75
 FILL = 1.5  # time of the fill of the whole, with its tables, as a multiple of that of such a fit
 # power of the work that the time of a method is proportional to: at most, and of kriging, whose fit has a constant time
 MAX_POWER, PART_CONSTANT = 0.8, 0.5
@@ -214,8 +215,6 @@ class Comparison:
         with Progress(total=total, initial=done, unit="step") as bar:
             for _ in self.steps(tried):
                 spent.append(max(time.process_time() - begun, TICK))
-                if tried.trials and len(tried.trials) <= len(tried.finalists):
-                    tried.seconds.setdefault(tried.trials[-1].name, []).append((1.0, spent[-1]))
                 bar.work = [*spent, *self.foreseen(tried, spent[-1])]
                 bar.total = len(bar.work)
                 bar.update()
@@ -229,10 +228,15 @@ class Comparison:
             if not tried.finalists:
                 yield from self.race(tried)
             trials = self.method_trials(left := tried.finalists[len(tried.trials) :])
-            for _ in left:
+            for name in left:
+                begun = time.process_time()
                 with until_interrupted(len(self.fillers) > 1):
                     trial = next(trials)
                 tried.trials.append(trial)
+                tried.seconds.setdefault(name, []).append((1.0, time.process_time() - begun))
+                if name == left[-1]:
+                    del trials  # which keeps the record in memory
+                    _ = self.selections  # the first repeated trial then takes as long as the others
                 yield
         except Hurry:
             self.end_early(tried)
@@ -290,7 +294,8 @@ class Comparison:
             crps = {name: place.crps for name, place in tried.rounds[-1].standings.items() if name in names}
             best = min(crps, key=crps.__getitem__, default=best)
         done = len(tried.of(best))
-        fit = last if done > 1 else BEGUN * expected_seconds(tried, best, last)
+        begun = BEGUN_KRIGING if best == KRIGING else BEGUN
+        fit = last if done > 1 else begun * expected_seconds(tried, best, last)
         fill = FILL * fit + (self.missing * runtime.seconds_of(VALUE) if best == KRIGING else 0.0)
         return [*rounds, *trials, *[fit] * (self.number_of_selections - max(done, 1)), fill]
 
@@ -435,7 +440,8 @@ def expected_seconds(tried: Tried, name: str, default: float, share: float = 1.0
     """Processor time of a method on a part with some share of the work of the whole, by a power law.
 
     Its exponent is that of the last two times of the method, or else of most methods; without a time it is `default`.
-    That of kriging is not smaller than usual: the fit to a sample begins with the parameters of the one before.
+    Kriging is fitted to the whole as to the first sample, in constant time; its fit to a later sample begins with the
+    parameters of the one before, and most of the rest of its time grows with the work.
     """
     measured = tried.seconds.get(name)
     if not measured:
@@ -445,8 +451,9 @@ def expected_seconds(tried: Tried, name: str, default: float, share: float = 1.0
     if earlier and earlier[-1][0] < work:
         before, of_before = earlier[-1]
         ratio = max(seconds, 1e-3) / max(of_before, 1e-3)
-        least = PART_CONSTANT if name == KRIGING else 0.0
-        power = min(max(math.log(ratio) / math.log(work / before), least), MAX_POWER)
+        power = min(max(math.log(ratio) / math.log(work / before), 0.0), MAX_POWER)
+        if name == KRIGING and share == 1 > work:
+            return earlier[0][1] + seconds / work**MAX_POWER
     return float(seconds * (share / work) ** power)
 
 
