@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from fieldcast.models import random_streams
 from fieldcast.models.random_streams import RandomStreams, philox, seed_for
 
 ZEROS, ONES = (0,) * 6, (0xFFFFFFFF,) * 6
@@ -50,6 +51,22 @@ def test_the_generator_is_the_reference_whatever_the_shapes_of_its_counter():
     for i, j, k in product(range(3), range(3), range(5)):
         expected = reference((k, 9, j, int(datum[i])), key)
         assert tuple(int(w.expand(3, 3, 5)[i, j, k]) for w in bits) == expected
+
+
+@pytest.mark.parametrize("size", [1, 3, 40, 4 * 700])
+def test_words_drawn_in_pieces_are_those_of_the_tensors(size, monkeypatch):
+    """Words of all places, members and data beside the integers of torch, however many are mapped at a time."""
+    monkeypatch.setattr(random_streams, "PIECE", 128)
+    streams = RandomStreams(2**62 + 5, torch.tensor([0, 9, 2**33 + 1]), 2, step=4, first=3).fork(7)
+    counter = (
+        torch.arange(-(-size // 4)),
+        torch.tensor(0),
+        streams.numbers[:, :, None],
+        streams.datum & 0xFFFFFFFF,
+    )
+    expected = torch.cat(philox((*counter[:3], counter[3][:, None, None]), streams.key), dim=-1)
+    words = streams._words((size,))
+    assert words.dtype == torch.int64 and torch.equal(words, expected)
 
 
 def test_draws_do_not_depend_on_batching_nor_on_how_many_members_are_drawn_at_once():

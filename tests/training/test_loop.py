@@ -1,6 +1,7 @@
 import itertools
 import json
 import logging
+import math
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.options import Limits, Sparsification
@@ -28,7 +30,7 @@ from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, initial_model, train
-from fieldcast.training.training_state import Training
+from fieldcast.training.training_state import Training, clip_gradients
 
 OPTIONS = Fit(steps=12, batch=4, report_every=3, save_every=0.0, validation=8, tuning=12, learning_rate=3e-3)
 VAE = {"type": "vae.ConditionalVAE", "latent": 4}
@@ -527,6 +529,22 @@ def test_no_number_is_drawn_twice_in_a_training(world, monkeypatch, kind, model)
     )
     assert len(drawn) > 40
     assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-3, 0.999999, 1.0, 1.000001, 30.0, math.inf, math.nan])
+def test_gradients_are_clipped_as_by_torch_to_the_last_digit(size):
+    directions = [torch.randn(shape, generator=torch.Generator().manual_seed(3)) for shape in ((5, 7), (9,))]
+    norm = nn.utils.get_total_norm(directions)
+    weights = [
+        [nn.Parameter(torch.zeros(3)), *(nn.Parameter(torch.zeros_like(x)) for x in directions)] for _ in "ab"
+    ]
+    for each in weights:
+        for parameter, direction in zip(each[1:], directions, strict=True):  # the first has no gradient
+            parameter.grad = direction * (size / norm)
+    clip_gradients(weights[0], 1.0)
+    nn.utils.clip_grad_norm_(weights[1], 1.0)
+    for ours, theirs in zip(*(each[1:] for each in weights), strict=True):
+        assert torch.equal(ours.grad.nan_to_num(7.0), theirs.grad.nan_to_num(7.0))
 
 
 def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):

@@ -18,6 +18,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -26,14 +27,15 @@ WORD = 0xFFFFFFFF
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # M of the two halves, Salmon et al. 2011, table 2
 WEYL = 0x9E3779B9, 0xBB67AE85  # W: golden ratio and sqrt(3) - 1, in 32 bits
 ROUNDS = 7
+PIECE = 2**14  # counters that are mapped at a time on the CPU
 STEP, FORK, PERSISTENT, LEAD = range(4)  # the edges of the tree of keys
 
-Word = TypeVar("Word", int, Tensor)
+Word = TypeVar("Word", int, Tensor, np.ndarray)
 Key = tuple[int, int]
 
 
 def philox(counter: tuple[Word, Word, Word, Word], key: Key) -> tuple[Word, Word, Word, Word]:
-    """Map four counter words to four random words: ints, or int64 tensors of 32 bits that broadcast."""
+    """Map four counter words to four random words: ints, or int64 arrays or tensors of 32 bits that broadcast."""
     a, b, c, d = counter
     k0, k1 = key
     for _ in range(ROUNDS):
@@ -128,12 +130,21 @@ class RandomStreams:
         return self.cached[self.path, call, size]
 
     def _new_words(self, call: int, size: int) -> Tensor:
-        device = self.datum.device
-        place = torch.arange(-(-size // 4), device=device)
+        count, device = -(-size // 4), self.datum.device
+        place = torch.arange(count, device=device)
         datum = (self.datum & WORD)[:, None, None]
         counter = place, torch.tensor(call, device=device), self.numbers[:, :, None], datum
-        bits = philox(counter, self.key)
-        return torch.cat(bits, dim=-1)
+        if device.type != "cpu":
+            return torch.cat(philox(counter, self.key), dim=-1)
+        # the integers of NumPy need a third of the time of torch's; pieces stay in the cache
+        places, *others = (words.numpy() for words in counter)
+        words = np.empty((len(datum), self.members, 4, count), np.int64)
+        step = max(1, PIECE // max(1, words[..., 0, 0].size))
+        for first in range(0, count, step):
+            piece = slice(first, first + step)
+            for number, bits in enumerate(philox((places[piece], *others), self.key)):
+                words[:, :, number, piece] = bits
+        return torch.from_numpy(words).flatten(start_dim=2)
 
     def uniform(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
         """Uniform on (0, 1), never 0 or 1: 24 bits and a half."""
