@@ -184,6 +184,44 @@ def test_the_page_and_the_result_are_written_and_a_notebook_shows_the_page(
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["filled.nc", "page.html"]
 
 
+def test_two_files_of_one_name_have_a_folder_each_and_one_that_is_looked_at_again_keeps_its_own(
+    gappy: Exploration, complete: Exploration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file, seen in (
+        ("a/sst.nc", gappy),
+        ("b/sst.nc", complete),
+        ("b/sst.csv", complete),
+        ("a/sst.nc", gappy),
+    ):
+        monkeypatch.setattr(exploring, "explore", lambda _, seen=seen: seen)
+        assert CliRunner().invoke(cli.cli, ["explore", file], catch_exceptions=False).exit_code == 0
+    folders = {path.parent.name: path.name for path in tmp_path.glob("explored_*/*.nc")}
+    assert folders == {
+        "explored_sst": "filled.nc",
+        "explored_sst_2": "forecast.nc",
+        "explored_sst_3": "forecast.nc",
+    }
+    assert (tmp_path / "explored_sst_2" / "source.txt").read_text() == str(tmp_path / "b" / "sst.nc")
+
+
+def test_of_a_large_file_without_known_axes_no_value_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its values are damaged, which reading them would say."""
+    values = np.random.default_rng(0).random((90, 10, 10), "f4")
+    checked = {"x": {"fletcher32": True}}
+    xr.Dataset({"x": (("a", "b", "c"), values)}).to_netcdf(tmp_path / "large.nc", encoding=checked)
+    content, place = (tmp_path / "large.nc").read_bytes(), values[40, 5].tobytes()
+    assert content.count(place) == 1
+    (tmp_path / "large.nc").write_bytes(content.replace(place, bytes(len(place))))
+    with pytest.raises(InputError, match="cannot be read to its end"):
+        fieldcast.explore(tmp_path / "large.nc")
+    monkeypatch.setattr(contents, "READ_VALUES", 1000)
+    with pytest.raises(InputError, match="has no latitude"):
+        fieldcast.explore(tmp_path / "large.nc")
+
+
 class Session:
     """Stands in for Kedro's: notes what is run."""
 

@@ -49,15 +49,18 @@ CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("family", CONTENTS)
-def test_content_of_the_input_file(tmp_path: Path, family: str) -> None:
-    """Ingestion refuses it, which a session says in one sentence, as of the file itself below."""
+def test_content_of_the_input_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+    """Ingestion refuses it, writing nothing; a session says so in one sentence, as of the file itself below."""
     spoil, phrases = CONTENTS[family]
     file = tmp_path / "weather.nc"
     spoil(weather()).to_netcdf(file)
+    monkeypatch.chdir(tmp_path)
+    before = state(tmp_path)
     with pytest.raises(InputError) as caught:
         from_source(Ingestion(**ingest(file)["ingestion"]))
     text = sentence(caught.value) or ""
     assert all(word in text for word in (str(file), *phrases)) and "\n" not in text, text
+    assert state(tmp_path) == before
 
 
 @pytest.mark.parametrize("family", FILES)

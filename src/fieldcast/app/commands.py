@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,6 +18,7 @@ from kedro.framework.session import KedroSession
 from fieldcast import runtime
 from fieldcast.app.conf_source import named_folder, with_options
 from fieldcast.arguments import option_texts
+from fieldcast.atomic import write_atomically
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Gaps, Source, columns_of
 from fieldcast.inference.file_options import FILE_COMMANDS, OWN_FIELDS, TRAINED, FileCommand
@@ -24,6 +27,7 @@ from fieldcast.pipelines.names import RENAMED_COMMANDS
 # the options of `kedro run` for environment, configuration and parameters
 KEDRO_OPTIONS = tuple(option for option in run.params if option.name in ("env", "conf_source", "params"))
 TYPES = (bool, int, float, str)
+EXPLORED = "source.txt"  # names the file of a folder of `fieldcast explore`
 
 
 class OnFile(click.Command):
@@ -248,10 +252,22 @@ def explore(file: str) -> None:
     from fieldcast.standalone.exploring import explore as look_at  # here: torch takes a second to import
 
     exploration = look_at(file)
+    folder = folder_of(file)
+    write_atomically(folder / EXPLORED, os.path.abspath(file))
+    click.echo(exploration.text(exploration.save(folder)))
+
+
+def folder_of(file: str) -> Path:
+    """`explored_NAME` where you are; with a number, if the folder of that name is of another file."""
     path = Path(file.rstrip("/"))
     name = path.stem.strip("*?[] ") or path.parent.name or "files"
-    paths = exploration.save(f"explored_{name}")
-    click.echo(exploration.text(paths))
+    for number in count(1):
+        folder = Path(f"explored_{name}_{number}" if number > 1 else f"explored_{name}")
+        with suppress(FileNotFoundError):
+            if (folder / EXPLORED).read_text(encoding="utf-8") != os.path.abspath(file):
+                continue
+        break
+    return folder
 
 
 @click.command()

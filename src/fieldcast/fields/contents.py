@@ -18,7 +18,7 @@ from fieldcast.fields.containers import format_of, is_archive, is_netcdf
 from fieldcast.fields.conventions import as_dataset, axes, time_varying
 from fieldcast.fields.encoding import flags_of, is_category
 from fieldcast.fields.meaning import nature_of, sampled_values
-from fieldcast.fields.opening import check_chunks, open_file
+from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.options import Source
 from fieldcast.fields.paths import is_remote, local, require
 from fieldcast.fields.sources import expanded, open_layout, open_source
@@ -176,8 +176,11 @@ def read_record(data: str | xr.Dataset | xr.DataArray) -> Record:
     else:
         files = Source(path=data, gaps="insert", missing="train")
         opened, layout = open_source(files), open_layout(files)
-    record = Record(name, opened, layout, where, data, "").last(READ_VALUES)
-    return record._replace(dataset=record.dataset.load())
+    with reading(where, OSError, RuntimeError, ValueError):
+        record = Record(name, opened, layout, where, data, "").last(READ_VALUES)
+        if record.dataset.nbytes > 8 * READ_VALUES:
+            return record  # axes are not recognised, or other variables are large: what is used is read where it is
+        return record._replace(dataset=record.dataset.load())
 
 
 # Variables and their gaps.
