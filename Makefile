@@ -77,7 +77,7 @@ classifiers: $(ALL_INSTALLED) ## train the classifiers in whose features FID and
 	@$(BIN)/python -m studies.make_classifiers \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST))
 
-figures: $(ALL_INSTALLED) ## the pictures of docs/reports from stored numbers; RUNS="FOLDER ..." first stores those of finished runs
+figures: $(ALL_INSTALLED) ## the pictures of the documents from stored numbers; RUNS="FOLDER ..." first stores those of finished runs
 	@$(BIN)/python -m studies.make_figures $(if $(RUNS),--store $(RUNS))
 
 check: $(ALL_INSTALLED) ## style, import directions, types

@@ -17,8 +17,8 @@ from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = (
-    "*.md", "LICENSE", "CITATION.cff", "conf/local/README.md", "docs/**/*.md", "docs/images/*", "docs/reports/images/*",
-    "docs/results/samples.csv", "docs/site.css", "notebooks/*.ipynb",
+    "*.md", "LICENSE", "CITATION.cff", "conf/local/README.md", "docs/**/*.md", "docs/images/*.png",
+    "docs/reports/images/*", "docs/results/samples.csv", "docs/site.css", "notebooks/*.ipynb",
 )  # fmt: skip
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 

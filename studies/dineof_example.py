@@ -2,6 +2,7 @@
 
     python -m studies.dineof_example alboranSST_small.nc              # both tables, and the picture
     python -m studies.dineof_example alboranSST_small.nc --draws 5    # fewer draws
+    python -m studies.dineof_example alboranSST_small.nc --no-tables  # the race, its fills, and the picture
 
 The file is `SmallExample/alboranSST_small.nc` of https://github.com/aida-alvera/DINEOF: ten days of AVHRR
 temperature of 201 x 301 cells, 22,186 of them sea, of which 45 % are missing. DINEOF's own cross-validation holds out
@@ -38,16 +39,19 @@ from scipy.spatial import cKDTree
 from scipy.stats import norm
 
 from fieldcast import fill_gaps
+from fieldcast.atomic import atomic
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields.ingest import ingest
 from fieldcast.models.gaps.dineof import MAX_MODES, dineof, fill_by_dineof
 from fieldcast.models.gaps.fillers import FILLERS
+from studies.stored_pictures import write_picture
 
 PIXELS, CLOUD = 2258, 500  # held-out values of a draw, and of a cloud
 MIN_SHARE = 0.5  # least share of a cloud that is observed at its other day
 KEPT = 0.5  # least share of the observed values of a day that are not held out
 DAY = 5  # day of the picture
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "filled_sea.png"
+NUMBERS = PICTURE.parent / "numbers" / "filled_sea.nc"  # from which it is drawn
 NEAREST, PUBLISHED, PEER = "nearest four", "DINEOF as published", "pyDINEOF"
 Mask = Bool[np.ndarray, "time cell"]
 Values = Float[np.ndarray, "time cell"]
@@ -168,26 +172,49 @@ def print_table(scores: list[dict[str, tuple[float, float]]], best: str) -> None
         )
 
 
-def draw(dataset: xr.Dataset, filled: xr.Dataset, ratios: Float[np.ndarray, " value"]) -> Figure:
+def print_smooth(dataset: xr.Dataset) -> None:
+    """How far low-rank and smoothed fields are from the observed values, if these are not kept."""
+    x = torch.from_numpy(dataset["SST"].values[:, dataset["mask"].values > 0])
+    x = x[:, x.isfinite().any(0)]
+    unpinned = fill_by_dineof(x.nan_to_num(), x.isfinite())
+    low_rank = (unpinned.values - unpinned.mean) @ unpinned.axes.T @ unpinned.axes
+    residual = (low_rank + unpinned.mean - x)[x.isfinite()].square().mean().sqrt()
+    print(f"DINEOF with {unpinned.modes} modes at the observed values, not pinned: RMSE {residual:.4f} degC")
+    smooth = fill_gaps(dataset, gaps="keep", noise="0.1 degC", method="local_kriging")
+    change = float(((smooth["SST"] - dataset["SST"]) ** 2).mean() ** 0.5)
+    print(f"local_kriging there, if observed values have errors of 0.1 degC: {change:.4f} degC\n")
+
+
+def stored_day(dataset: xr.Dataset, filled: xr.Dataset, ratios: Float[np.ndarray, " value"]) -> xr.Dataset:
+    """What the picture is drawn from: one day as observed and filled, its spread, a histogram of errors / spreads."""
+    day = filled.isel(time=DAY)
+    density, edges = np.histogram(ratios, np.linspace(-5, 5, 51), density=True)
+    maps = {"observed": dataset["SST"].isel(time=DAY), "filled": day["SST"], "spread": day["SST_spread"]}
+    fields = xr.Dataset({name: field.astype(np.float32) for name, field in maps.items()})
+    date = str(fields["time"].values)[:10]
+    fields = fields.drop_vars(set(fields.coords) - {"lat", "lon"}).drop_attrs()
+    return fields.assign(density=("bin", density), edge=("edges", edges)).assign_attrs(date=date)
+
+
+def draw(stored: xr.Dataset) -> Figure:
     """One day as it was observed, filled, its spread, and a histogram of errors over spreads."""
     figure = Figure((11, 6.2), layout="constrained")
     axes = figure.subplots(2, 2)
-    field, day = dataset["SST"].isel(time=DAY), filled.isel(time=DAY)
-    limits = {"vmin": float(day["SST"].quantile(0.01)), "vmax": float(day["SST"].quantile(0.99))}
+    limits = {f"v{end}": float(stored["filled"].quantile(q)) for end, q in (("min", 0.01), ("max", 0.99))}
     panels = (
-        (field, f"observed on {str(field['time'].values)[:10]}", "turbo", limits),
-        (day["SST"], "filled", "turbo", limits),
-        (day["SST_spread"], "standard deviation", "magma", {"vmin": 0.0}),
+        ("observed", f"observed on {stored.attrs['date']}", "turbo", limits),
+        ("filled", "filled", "turbo", limits),
+        ("spread", "standard deviation", "magma", {"vmin": 0.0}),
     )
-    for ax, (values, title, colours, options) in zip(axes.flat, panels, strict=False):
+    for ax, (name, title, colours, options) in zip(axes.flat, panels, strict=False):
         image = ax.pcolormesh(
-            dataset["lon"], dataset["lat"], values, cmap=colours, rasterized=True, **options
+            stored["lon"], stored["lat"], stored[name], cmap=colours, rasterized=True, **options
         )
         ax.set(title=title, aspect=1.25)
         ax.set_facecolor("0.75")
         figure.colorbar(image, ax=ax, label="°C")
     ax, z = axes[1, 1], np.linspace(-5, 5, 200)
-    ax.hist(ratios, bins=np.linspace(-5, 5, 51), density=True, color="#4c72b0", label="held out under clouds")
+    ax.stairs(stored["density"], stored["edge"], fill=True, color="#4c72b0", label="held out under clouds")
     ax.plot(z, norm.pdf(z), "k", label="standard Gaussian")
     ax.set(title="errors / spread", xlim=(-5, 5))
     ax.legend(frameon=False)
@@ -199,6 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("file", help="alboranSST_small.nc")
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--no-tables", action="store_true", help="only the race, its fills, and the picture")
     options = parser.parse_args()
     dataset, names = xr.load_dataset(options.file), [NEAREST, PUBLISHED, *FILLERS]
     try:
@@ -213,23 +241,23 @@ def main() -> None:
     print(
         f"The race chooses {best}; with the fill, its spread and report {time.process_time() - begun:.0f} s.\n"
     )
-    x = torch.from_numpy(dataset["SST"].values[:, dataset["mask"].values > 0])
-    x = x[:, x.isfinite().any(0)]
-    unpinned = fill_by_dineof(x.nan_to_num(), x.isfinite())
-    low_rank = (unpinned.values - unpinned.mean) @ unpinned.axes.T @ unpinned.axes
-    residual = (low_rank + unpinned.mean - x)[x.isfinite()].square().mean().sqrt()
-    print(f"DINEOF with {unpinned.modes} modes at the observed values, not pinned: RMSE {residual:.4f} degC")
-    smooth = fill_gaps(dataset, gaps="keep", noise="0.1 degC", method="local_kriging")
-    change = float(((smooth["SST"] - dataset["SST"]) ** 2).mean() ** 0.5)
-    print(f"local_kriging there, if observed values have errors of 0.1 degC: {change:.4f} degC\n")
-    masks: list[Mask] = []
-    for hold_out in (pixels, clouds):
-        masks, scores = map(list, zip(*errors_of_draws(dataset, hold_out, options.draws, names), strict=True))
-        print(f"{options.draws} draws of {hold_out.__name__}\n")
-        print_table(scores, best)
-        print()
+    if options.no_tables:
+        masks = [mask for mask, _ in errors_of_draws(dataset, clouds, options.draws, [])]
+    else:
+        print_smooth(dataset)
+        for hold_out in (pixels, clouds):
+            draws = errors_of_draws(dataset, hold_out, options.draws, names)
+            masks, scores = map(list, zip(*draws, strict=True))
+            print(f"{options.draws} draws of {hold_out.__name__}\n")
+            print_table(scores, best)
+            print()
     ratios = standardised(dataset, masks, best)
-    draw(dataset, filled, ratios).savefig(PICTURE, dpi=90)
+    packed = {"zlib": True, "dtype": "int16", "scale_factor": 1e-3, "_FillValue": -32768}
+    with atomic(NUMBERS) as partial:
+        stored_day(dataset, filled, ratios).to_netcdf(
+            partial, encoding=dict.fromkeys(("observed", "filled", "spread"), packed)
+        )
+    write_picture(PICTURE, draw(xr.load_dataset(NUMBERS)), NUMBERS)
 
 
 if __name__ == "__main__":

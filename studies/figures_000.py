@@ -14,8 +14,6 @@ A picture whose numbers are not stored is not drawn.
 from __future__ import annotations
 
 import argparse
-import io
-import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,7 +22,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
-from PIL import Image
 
 from fieldcast import calendars
 from fieldcast.atomic import write_atomically
@@ -39,13 +36,11 @@ from fieldcast.figures.style import (
     NORMAL_FONT,
     Chart,
     LineStyle,
-    Picture,
     draw_legend,
     escape,
     looks,
     new_figure,
     percent,
-    png,
     style_axes,
     wrap_name,
 )
@@ -53,9 +48,9 @@ from fieldcast.figures.training import loss_curves, training_rows
 from fieldcast.scores import bootstrap
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.statistics_table import error_over_time
-from studies.make_figures import MAX_BYTES
 from studies.make_tables import CONF, ROOT
 from studies.paired import statistics_at
+from studies.stored_pictures import write_picture
 
 DATA = ROOT / "docs" / "reports" / "data" / "000"
 IMAGES = ROOT / "docs" / "reports" / "images"
@@ -67,8 +62,6 @@ EVERY_STEP_TO, THEN_EACH = 100, 20  # steps of a long rollout that are stored
 VARIABLE = "z500"
 MAX_STEPS = 10  # steps of a forecast that are drawn
 LEVELS = 250  # numbers of values of a stored map; a picture has 256 colours
-# pixels and colours of a picture, the best first
-WIDTHS, COLOURS = (1300, 1200, 1100, 1000, 900), (256, 96, 48)
 DAY = 24.0  # hours
 
 
@@ -237,15 +230,11 @@ def anomaly_of(stored: xr.Dataset) -> dict[str, int]:
 def draw(data: Path = DATA, images: Path = IMAGES) -> list[Path]:
     """Draw the pictures from the stored numbers; return their files."""
     images.mkdir(parents=True, exist_ok=True)
-    files = []
-    for name, figure in figures(data):
-        files.append(images / f"{name}.png")
-        files[-1].write_bytes(small_picture(figure))
-    return files
+    return [write_picture(images / f"{name}.png", figure, file) for name, figure, file in figures(data)]
 
 
-def figures(data: Path) -> Iterator[tuple[str, Figure | Chart]]:
-    """Name and figure of each picture of which the numbers are stored."""
+def figures(data: Path) -> Iterator[tuple[str, Figure | Chart, Path]]:
+    """Name, figure and file of numbers of each picture of which the numbers are stored."""
     reconstruct, forecast = labels("reconstruct"), labels("forecast")
     if (file := data / "errors.csv").exists():
         table = pd.read_csv(file)
@@ -253,7 +242,7 @@ def figures(data: Path) -> Iterator[tuple[str, Figure | Chart]]:
             reconstruct[name]: part.pivot(index="time", columns="k", values="rmse")
             for name, part in by_experiment(table, RECONSTRUCTIONS)
         }
-        yield "error_over_time", over_time(frames)
+        yield "error_over_time", over_time(frames), file
     if (file := data / "losses.csv").exists():
         parts = by_experiment(pd.read_csv(file), RECONSTRUCTIONS)
         yield (
@@ -262,20 +251,22 @@ def figures(data: Path) -> Iterator[tuple[str, Figure | Chart]]:
                 {reconstruct[name]: part.drop(columns="experiment") for name, part in parts},
                 looks_of("reconstruct"),
             ),
+            file,
         )
     if (file := data / "reconstructions.nc").exists():
-        yield "reconstructions", reconstruction_columns(xr.load_dataset(file))
+        yield "reconstructions", reconstruction_columns(xr.load_dataset(file)), file
     if (file := data / "steps.nc").exists():
         stored = xr.load_dataset(file)
         for name in STEPS:
             if name in stored:
                 example = example_of(stored, name)
-                yield f"steps_{name}", step_maps(example, VARIABLE, forecast[name], outline=outline(stored))
+                maps = step_maps(example, VARIABLE, forecast[name], outline=outline(stored))
+                yield f"steps_{name}", maps, file
     if (file := data / "lead_errors.csv").exists():
-        yield "decoder_errors", errors_by_lead(pd.read_csv(file))
+        yield "decoder_errors", errors_by_lead(pd.read_csv(file)), file
     if (file := data / "stability.csv").exists():
         tables = {forecast[name]: part for name, part in by_experiment(pd.read_csv(file), FORMS)}
-        yield "stability", long_run(tables, looks_of("forecast"))
+        yield "stability", long_run(tables, looks_of("forecast")), file
 
 
 def example_of(stored: xr.Dataset, name: str) -> xr.Dataset:
@@ -364,22 +355,6 @@ def errors_by_lead(table: pd.DataFrame) -> Figure:
     style_axes(axes, "Error of the ensemble mean", "step, days", "RMSE, anomaly standard deviations")
     draw_legend(figure, axes)
     return figure
-
-
-def small_picture(figure: Figure | Chart) -> bytes:
-    """A figure as PNG of at most `MAX_BYTES`, as wide and with as many colours as this allows.
-
-    It is drawn anew for each width: cells of one colour take little room, cells with blurred edges much.
-    """
-    inches = Picture(png(figure)).inches
-    for dots, colours in itertools.product(WIDTHS, COLOURS):
-        with Image.open(io.BytesIO(png(figure, dpi=int(dots / inches)))) as opened:
-            picture = opened.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
-        buffer = io.BytesIO()
-        picture.save(buffer, format="PNG", optimize=True)
-        if buffer.tell() <= MAX_BYTES:
-            break
-    return buffer.getvalue()
 
 
 if __name__ == "__main__":

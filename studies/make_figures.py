@@ -1,19 +1,18 @@
-"""Pictures of the reports in docs/reports/images, from the numbers in docs/reports/data: `make figures`.
+"""Pictures of the documents, from the numbers that are stored beside them: `make figures`.
 
-`make figures` draws every picture from the stored numbers alone, those of report 000 by studies/figures_000.py and
-those of reports 001 to 004 here. `make figures RUNS="FOLDER ..."` first stores the numbers of finished runs of the task
-`sample`, which the data roots FOLDER hold, in place of those of the same experiments. `PICTURES` lists the images, the
-experiments and the treatments of each picture; docs/reports/data/images/trained.csv says how long each was trained.
+`make figures` draws every picture from the stored numbers alone: those of reports 001 to 004 here, from
+docs/reports/data/images, those of report 000 by studies/figures_000.py and studies/mse_of_000.py, those of docs/images
+by studies/make_images.py and studies/dineof_example.py. `make figures RUNS="FOLDER ..."` first stores the numbers of
+finished runs of the task `sample`, which the data roots FOLDER hold, in place of those of the same experiments.
+`PICTURES` lists the images, the experiments and the treatments of each picture; docs/reports/data/images/trained.csv
+says how long each was trained.
 
-Each PNG carries the digest of its numbers as the text `numbers`, and studies/tests/test_pictures.py compares both, so
-that no picture is older than its numbers.
+Each PNG carries the digest of its numbers (`studies.stored_pictures`), so that none is older than they are.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -24,18 +23,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from fieldcast.encoding.checkpoint import read_header
 from fieldcast.experiments import experiments
 from fieldcast.figures.embedding import embeddings, in_a_plane, priors
 from fieldcast.figures.samples import decoded_pictures, denoising, latent_grid, sample_sheet
+from studies import dineof_example, figures_000, make_images, mse_of_000
+from studies.stored_pictures import write_picture
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "docs" / "reports" / "data" / "images"
 IMAGES = ROOT / "docs" / "reports" / "images"
-MAX_BYTES = 150_000  # size of a picture, at most [bytes]
 CODES = 1500  # test codes beside a prior, and draws of the prior
 VARIABLE = "image"
 ABOUT = "about"  # name of the array that holds dimensions and attributes of an experiment
@@ -55,14 +53,12 @@ class Shown(NamedTuple):
 
 def main() -> int:
     """Store numbers if asked to, and draw the pictures."""
-    from studies import figures_000
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--store", type=Path, nargs="*", default=[], metavar="FOLDER", help="data roots")
     for folder in parser.parse_args().store:
         for name in store(folder):
             sys.stdout.write(f"{folder}: {name}\n")
-    for file in (*figures_000.draw(), *draw()):
+    for file in (*figures_000.draw(), *draw(), *draw_others()):
         sys.stdout.write(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1000:.0f} kB\n")
     return 0
 
@@ -199,8 +195,6 @@ def load(file: Path) -> dict[str, xr.Dataset]:
 
 def draw(data: Path = DATA, images: Path = IMAGES) -> list[Path]:
     """Draw the pictures of which the numbers of all experiments are stored; return their files."""
-    from studies.figures_000 import small_picture
-
     images.mkdir(parents=True, exist_ok=True)
     files = []
     for name, picture in PICTURES.items():
@@ -209,19 +203,19 @@ def draw(data: Path = DATA, images: Path = IMAGES) -> list[Path]:
         if set(stored) != set(picture.experiments):
             continue
         figure = picture.draw({experiment: stored[experiment] for experiment in picture.experiments})
-        text = PngInfo()
-        text.add_text("numbers", digest(numbers))
-        buffer = io.BytesIO()
-        with Image.open(io.BytesIO(small_picture(figure))) as drawn:
-            drawn.save(buffer, format="PNG", optimize=True, pnginfo=text)
-        files.append(images / f"{name}.png")
-        files[-1].write_bytes(buffer.getvalue())
+        files.append(write_picture(images / f"{name}.png", figure, numbers))
     return files
 
 
-def digest(file: Path) -> str:
-    """Digest of the numbers of a picture."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+def draw_others(folder: Path | None = None) -> Iterator[Path]:
+    """Draw the pictures of single studies from their stored numbers, in their places or in a folder."""
+    for module, numbers, figure in (
+        (mse_of_000, mse_of_000.RECORD, lambda file: mse_of_000.draw(pd.read_csv(file))),
+        (make_images, make_images.FIELDS, lambda file: make_images.draw_fields(xr.load_dataset(file))),
+        (dineof_example, dineof_example.NUMBERS, lambda file: dineof_example.draw(xr.load_dataset(file))),
+    ):
+        picture = module.PICTURE if folder is None else folder / module.PICTURE.name
+        yield write_picture(picture, figure(numbers), numbers)
 
 
 def labelled(stored: Stored) -> dict[str, xr.Dataset]:

@@ -1,7 +1,7 @@
 """Images of README and docs, from a finished run: `python -m studies.make_images [--data FOLDER] [--env NAME]`.
 
-Draws a field that was filled and one that was forecast, and takes screenshots of the report, kedro-viz and MLflow with
-a headless Chromium. Both servers listen on localhost only, and end with this program.
+Stores and draws a field that was filled and one that was forecast, and takes screenshots of the report, kedro-viz and
+MLflow with a headless Chromium. Both servers listen on localhost only, and end with this program.
 """
 
 from __future__ import annotations
@@ -26,15 +26,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from PIL import Image
 from websockets.sync.client import connect  # comes with kedro-viz's server
+
+from fieldcast.atomic import atomic
+from studies.stored_pictures import write_picture
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 IMAGES = ROOT / "docs" / "images"
+PICTURE = IMAGES / "filled_and_forecast.png"
+FIELDS = IMAGES / "numbers" / "filled_and_forecast.nc"  # from which it is drawn
 VARIABLE, DAYS = "z500", 3  # variable of the picture of fields, and lead of its forecast
 FILLED_BY, FORECAST_BY = "corrected_interpolation", "corrected_inverse_model"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -195,8 +200,8 @@ def server(*command: str, **environment: str) -> Iterator[str]:
         end(process)
 
 
-def draw_fields(data: Path) -> None:
-    """Draw a field that was filled and a forecast of the same variable: what was given, mean, truth and spread."""
+def stored_fields(data: Path) -> xr.Dataset:
+    """What the picture of a filled and a forecast field is drawn from: given, mean, truth and spread of both."""
     reconstructions, forecasts = (
         xr.open_zarr(data / "07_model_output" / task / name / "draws.zarr")[VARIABLE]
         for task, name in (("reconstruct", FILLED_BY), ("forecast", FORECAST_BY))
@@ -206,43 +211,57 @@ def draw_fields(data: Path) -> None:
     filled = reconstructions.isel(case=case, time=0)
     given = xr.open_zarr(data / "04_feature" / "observations.zarr")[VARIABLE].isel(case=case, time=0)
     start, valid = (forecasts["start"].values[0] + np.timedelta64(days, "D") for days in (0, DAYS))
-    ahead = forecasts.isel(start=0, lead=DAYS - 1)
-    rows = [
-        ("a tenth of the cells", given, "filled", filled, fields.sel(time=filled["time"])),
-        (
-            "the latest state",
-            fields.sel(time=start),
-            f"{DAYS} days ahead",
-            ahead,
-            fields.sel(time=valid),
-        ),
-    ]
-    figure, axes = plt.subplots(2, 4, figsize=(13, 4.2), layout="constrained", sharex=True, sharey=True)
-    for line, (name, begin, title, draws, truth) in zip(axes, rows, strict=True):
-        mean, spread = draws.mean("member"), draws.std("member", ddof=1)
-        limits = {
-            "vmin": float(fields.quantile(0.001)),
-            "vmax": float(fields.quantile(0.999)),
-            "cmap": "viridis",
-        }
-        columns = [
-            (name, begin),
-            (f"{title}: mean of {draws.sizes['member']} members", mean),
+    rows = {
+        "filled": (given, filled, fields.sel(time=filled["time"])),
+        "forecast": (fields.sel(time=start), forecasts.isel(start=0, lead=DAYS - 1), fields.sel(time=valid)),
+    }
+    grid = ("latitude", "longitude")
+    maps = {
+        f"{name}_{kind}": values.transpose(*grid).reset_coords(drop=True).astype(np.float32).load()
+        for name, (begin, draws, truth) in rows.items()
+        for kind, values in (
+            ("given", begin),
+            ("mean", draws.mean("member")),
             ("truth", truth),
-        ]
-        for axis, (heading, field) in zip(line, columns, strict=False):
-            drawn = axis.pcolormesh(field["longitude"], field["latitude"], field, **limits)
+            ("spread", draws.std("member", ddof=1)),
+        )
+    }
+    attributes = {
+        "units": fields.attrs["units"],
+        "limits": [float(fields.quantile(q)) for q in (0.001, 0.999)],
+        "filled_members": filled.sizes["member"],
+        "forecast_members": forecasts.sizes["member"],
+    }
+    return xr.Dataset(maps, attrs=attributes)
+
+
+def draw_fields(stored: xr.Dataset) -> Figure:
+    """Draw a field that was filled and a forecast of the same variable: what was given, mean, truth and spread."""
+    low, high = stored.attrs["limits"]
+    titles = {
+        "filled": ("a tenth of the cells", "filled"),
+        "forecast": ("the latest state", f"{DAYS} days ahead"),
+    }
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    axes = figure.subplots(2, 4, sharex=True, sharey=True)
+    for line, (row, (given, title)) in zip(axes, titles.items(), strict=True):
+        mean = f"{title}: mean of {stored.attrs[f'{row}_members']} members"
+        for axis, kind, heading in zip(
+            line, ("given", "mean", "truth"), (given, mean, "truth"), strict=False
+        ):
+            field = stored[f"{row}_{kind}"]
+            drawn = axis.pcolormesh(
+                field["longitude"], field["latitude"], field, vmin=low, vmax=high, cmap="viridis"
+            )
             axis.set_title(heading, fontsize=9)
-        figure.colorbar(drawn, ax=line[:3], label=f"{VARIABLE} [{fields.attrs['units']}]", pad=0.01)
+        figure.colorbar(drawn, ax=line[:3], label=f"{VARIABLE} [{stored.attrs['units']}]", pad=0.01)
+        spread = stored[f"{row}_spread"]
         drawn = line[3].pcolormesh(spread["longitude"], spread["latitude"], spread, cmap="magma_r", vmin=0)
         line[3].set_title("spread of the members", fontsize=9)
-        figure.colorbar(drawn, ax=line[3], label=fields.attrs["units"], pad=0.02)
+        figure.colorbar(drawn, ax=line[3], label=stored.attrs["units"], pad=0.02)
     for axis in axes.ravel():
         axis.set(xticks=[], yticks=[], facecolor="0.92")
-    with io.BytesIO() as buffer:
-        figure.savefig(buffer, dpi=100)
-        with Image.open(buffer) as picture:
-            save(picture, "filled_and_forecast.png")
+    return figure
 
 
 def show_report(browser: Browser, report: Path) -> None:
@@ -328,7 +347,9 @@ def main() -> None:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         sys.exit(f"The images require one of {', '.join(PROGRAMS)}; none is installed.")
-    draw_fields(arguments.data.resolve())
+    with atomic(FIELDS) as partial:
+        stored_fields(arguments.data.resolve()).to_netcdf(partial)
+    write_picture(PICTURE, draw_fields(xr.load_dataset(FIELDS)), FIELDS)
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(program, Path(profile))
         try:

@@ -58,6 +58,7 @@ from fieldcast.inference.forecasts.ensemble import EnsembleForecaster
 from fieldcast.standalone.fitting import problem_of
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
+from studies.stored_pictures import write_picture
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -359,8 +360,7 @@ def main() -> None:
     table = pd.read_csv(RECORD)
     sys.stdout.write("\n".join(printed(table)))
     if not arguments.print_only:
-        PICTURE.parent.mkdir(parents=True, exist_ok=True)
-        draw(table).savefig(PICTURE, dpi=80)
+        write_picture(PICTURE, draw(table), RECORD)
 
 
 if __name__ == "__main__":

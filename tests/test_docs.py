@@ -8,6 +8,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from fieldcast.inference.options import File
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
+from studies.stored_pictures import stale
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), ROOT / "conf/local/README.md"]
@@ -232,6 +234,37 @@ def test_the_example_of_a_model_works() -> None:
     )[:, 0]
     torch.testing.assert_close(draw[0], truth[0])
     torch.testing.assert_close(draw[1][mask[1]], truth[1][mask[1]])
+
+
+SCREENSHOTS = {
+    "report.png",
+    "graph.png",
+    "graph_experiment.png",
+    "history.png",
+}  # `python -m studies.make_images`
+PICTURES = [file for file in sorted(ROOT.glob("docs/**/*.png")) if file.name not in SCREENSHOTS]
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda file: file.name)
+def test_a_picture_is_of_the_numbers_that_are_stored(picture: Path) -> None:
+    assert stale(picture) == ""
+
+
+def test_the_site_has_the_order_of_the_readme() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    order = re.findall(r": ([\w./]+\.(?:md|ipynb))$", nav, re.M)
+    readme = (ROOT / "README.md").read_text()
+    parts = ("## Two commands", "## The five reports", "## Which model?", "## Where to read on", "## Limits")
+    first, reports, which, further = (readme[readme.index(a) : readme.index(b)] for a, b in pairwise(parts))
+    link = re.compile(r"\(([\w./]+\.(?:md|ipynb))(?:#[\w-]+)?\)")
+    named = [
+        [page for page in link.findall(reports) if "/reports/" in page],
+        ["docs/which_model.md", *link.findall(further)],
+        [page for page in link.findall(first) if "notebooks/" in page],
+    ]
+    assert [page in link.findall(which) for page in named[1][:1]] == [True] and len(named[1]) > 12
+    for pages in named:
+        assert pages == sorted(pages, key=order.index)
 
 
 STAGE = ("__init__.py", "nodes.py", "pipeline.py")  # the modules of a stage, which every Kedro user knows

@@ -67,7 +67,7 @@ script = importlib.import_module(sys.argv[1])
 for name, value in {constants!r}.items():
     assert hasattr(script, name), name
     setattr(script, name, value)
-for name in ("RESULT", "PICTURE"):  # of the documents
+for name in ("RESULT", "PICTURE", "NUMBERS"):  # of the documents
     if hasattr(script, name):
         setattr(script, name, pathlib.Path({folder!r}) / getattr(script, name).name)
 sys.argv[:2] = sys.argv[1:2]
