@@ -1,5 +1,6 @@
 """Under every runner of Kedro a run leaves the same record, ends within seconds of a signal, and leaves no worker."""
 
+import importlib
 import os
 import shutil
 import signal
@@ -197,6 +198,19 @@ def test_a_node_whose_dask_worker_dies_runs_again_and_an_error_is_that_of_the_no
     assert results["same"] not in (0, os.getpid()) and results["beside"] == 3
     with pytest.raises(InputError, match="3 is refused: choose another"):
         on_dask(node(refuse, "number", "nothing", name="refuse"), **data)
+
+
+def test_a_node_that_a_dask_worker_cannot_import_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its module is there for this process alone."""
+    (tmp_path / "of_this_machine.py").write_text("def double(x):\n    return 2 * x\n")
+    with monkeypatch.context() as patched:
+        patched.syspath_prepend(str(tmp_path))
+        double = importlib.import_module("of_this_machine").double
+    (tmp_path / "of_this_machine.py").unlink()
+    with pytest.raises(InputError, match=r"a Dask worker cannot import .*'of_this_machine'.*: install"):
+        on_dask(node(double, "number", "twice", name="double"), number=3)
 
 
 def test_a_cluster_that_cannot_be_used_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,14 @@
 
 import logging
 import os
+import pickle
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
+import cloudpickle
 from kedro.config import MissingConfigException
 from kedro.runner import ParallelRunner
 from pydantic import ConfigDict, Field
@@ -64,9 +67,27 @@ class DaskExecutor(Executor):
         self._pool = self._cluster.__enter__().get_executor(pure=False)
 
     def submit(self, task: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
-        """Submit a task, which Kedro marks as one for another process only before its own pool."""
+        """Submit a task, which Kedro marks as one for another process only before its own pool.
+
+        The worker gets it as bytes: one that could not read the message of the scheduler would be started again for
+        ever. The function that reads them is pickled by value, because it is no function of a module.
+        """
         task.parallel = True
-        future: Future[Any] = self._pool.submit(task, *arguments, **options)
+        content = cloudpickle.dumps(partial(task, *arguments, **options))
+
+        def run() -> Any:
+            try:
+                given = pickle.loads(content)
+            except ImportError as error:
+                from fieldcast.errors import InputError  # here: a worker may lack this package, too
+
+                raise InputError(
+                    f"a Dask worker cannot import what a node needs ({error}): install the packages of this machine "
+                    "on all workers, and let PYTHONPATH name the folders of your own modules there."
+                ) from error
+            return given()
+
+        future: Future[Any] = self._pool.submit(run)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
