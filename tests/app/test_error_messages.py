@@ -14,7 +14,8 @@ import yaml
 from click.testing import CliRunner
 from fsspec.registry import _registry
 from kedro.framework.cli.project import run as kedro_run
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset, DataCatalog, DatasetError, MemoryDataset
+from kedro.pipeline import Pipeline, node
 from kedro.runner import ThreadRunner
 from kedro.validation.exceptions import ParameterValidationError
 from omegaconf.errors import InterpolationKeyError
@@ -25,6 +26,7 @@ from fieldcast.app.error_messages import refusal_of_kedro, sentence
 from fieldcast.app.preflight import (
     check_command,
     check_environment,
+    check_files,
     refuse_other_format,
     refuse_unreachable,
     refuse_unusable_address,
@@ -33,6 +35,7 @@ from fieldcast.cli import cli, show
 from fieldcast.datasets import ZarrDataset
 from fieldcast.datasets.base import DamagedError
 from fieldcast.errors import InputError
+from fieldcast.inference.file_options import ForecastScores
 
 KEY = "sample.a.fit"
 
@@ -422,3 +425,11 @@ def test_the_command_line_is_checked_before_anything_is_read(words: list[str], e
 def test_an_environment_by_its_old_name_is_refused_with_the_new_one(toy: Path) -> None:
     with pytest.raises(InputError, match=r"^--env gaps: the environment is now called gap_filling\.$"):
         check_environment(toy / "conf", "gaps")
+
+
+def test_files_that_are_not_named_are_asked_for_before_a_run_is_recorded() -> None:
+    pipeline = Pipeline([node(len, "params:forecast_scores", "scores", name="score")])
+    for given, missing in ((ForecastScores(), "forecasts"), (ForecastScores(forecasts=__file__), "stations")):
+        catalog = DataCatalog({"params:forecast_scores": MemoryDataset(given)})
+        with pytest.raises(InputError, match=f"forecast_scores.{missing} is not set: say which file"):
+            check_files(pipeline, catalog)

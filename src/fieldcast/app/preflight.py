@@ -235,13 +235,20 @@ def check_tags(tags: Collection[str]) -> None:
 
 
 def check_files(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Raise InputError for a file that does not exist, or a result that cannot be written or would replace a file."""
+    """Raise InputError for a file that does not exist or is not named, or a result that cannot be written.
+
+    Neither can a result that would replace a file.
+    """
     names = sorted(name for name in pipeline.inputs() if name.startswith("params:") and name in catalog)
     options = {name.removeprefix("params:"): catalog.load(name) for name in names}
     sources = [file for each in options.values() for file in getattr(each, "files", ())]
     for command in FILE_COMMANDS:
         if command.section in options:
             sources += command.files_in(options[command.section])
+            for needed in (
+                ("file", "table") if not command.pipelines else ()
+            ):  # each pipeline needs another one
+                getattr(options[command.section], needed, str)()
     for key, path in sources:
         require(path, key)
     refuse_append(options, pipeline)

@@ -80,6 +80,8 @@ def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
     gauges = {**files, "fill": {"observations": None, "stations": "/my/gauges.csv"}}
     for pipeline in ("fill", "station_scores"):
         assert metadata.title({"pipeline_names": [pipeline]}, gauges) == f"{pipeline} · gauges.csv"
+    unnamed = {**planet, "forecast_scores": {"forecasts": None, "stations": None, "dem": None}}
+    assert metadata.title({"pipeline_names": ["forecast_scores"]}, unnamed) == "forecast_scores"
     score = "reconstruct.linear.evaluation.score"
     both = ["reconstruct.linear", "reconstruct.oi"]
     assert metadata.title({"pipeline_names": both, "to_nodes": [score], "env": "demo"}, planet) == (

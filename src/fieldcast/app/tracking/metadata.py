@@ -172,6 +172,8 @@ def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
     for name in (name for each in commands if not each.ingests for name in each.files):
         if path := within(parameters, name):
             return Path(str(path)).name
+    if commands and not any(each.ingests for each in commands):
+        return ""  # its file is not named
     path = within(parameters, "ingestion.path")
     first = path[0] if isinstance(path, list) and path else path
     return Path(str(first)).name if first else str(within(parameters, "ingestion.source") or "")
