@@ -222,8 +222,11 @@ def record(setting: str) -> None:
         for row in differences(tests, label)
     ]
     file = RECORD / "full_vae_differences.csv"
-    before = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["setting"])
-    whole = pd.concat([before[before["setting"] != setting], pd.DataFrame(rows)])
+    before = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["setting", "variant"])
+    whole = pd.concat([before, pd.DataFrame(rows)])  # the newest of those with most seeds
+    identity = ["setting", "variant", "score", "lead"]
+    whole = whole.sort_values("seeds", kind="stable").drop_duplicates(identity, keep="last")
+    whole = whole.sort_values(["setting", "score", "variant", "lead"])
     write_atomically(file, whole.to_csv(index=False, float_format="%.5g"))
 
 

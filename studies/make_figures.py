@@ -236,8 +236,11 @@ LABELS = {
 VAES = dict.fromkeys(("vae", "vae_mixture", "vae_vamp", "vae_flow"), "threshold")
 PICTURES = {
     "embeddings": Shown(
-        "fashion_mnist", dict.fromkeys((*FAMILIES, "variational_autodecoder_by_class"), "grey"), plane,
-        lambda s: embeddings(labelled(s)),
+        "fashion_mnist",
+        dict.fromkeys(
+            (*FAMILIES, "variational_autodecoder_laplace", "variational_autodecoder_by_class"), "grey"
+        ),
+        plane, lambda s: embeddings(labelled(s)),
     ),
     "decoded_codes": Shown(
         "fashion_mnist", dict.fromkeys(FAMILIES, "grey"), pictured("truth", "reconstruction", "sample", first=10),

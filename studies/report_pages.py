@@ -22,7 +22,7 @@ from scipy.stats import t as student
 
 from fieldcast.atomic import write_atomically
 from studies import autodecoder_trials, full_vae, make_figures
-from studies.make_tables import ROOT, Job, between_marks, epochs_of, key
+from studies.make_tables import ROOT, Job, between_marks, key
 from studies.mse_of_000 import last_below, printed
 from studies.paired import Difference, difference, statistics_at
 from studies.sample_tables import SETTINGS, TABLES
@@ -455,7 +455,7 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
     ),
     Stated(
         "004", "(Question 12.) A trained diffusion model turns noise into a picture over t = 200 … 0.",
-        by_eye("depends"), "denoising.png",
+        by_eye("holds"), "denoising.png",
     ),
     Stated(
         "004", "(Question 13.) A diffusion model has an encoder, a decoder and a latent, as a VAE has.",
@@ -501,25 +501,14 @@ def contents(report: str) -> dict[str, str]:
 
 
 def samples_caption() -> str:
-    """Epochs of the models whose samples are drawn beside each other, and those of the models of the table."""
-    drawn = trained_for("samples")
-    jobs = {
-        row.experiment: Job("002", table, row, 0)
-        for table in TABLES
-        if table.name == "quality"
-        for row in table.of("002")
-        if row.label in ("", SHORT)
-    }
-    epochs = "; ".join(
-        f"`{name}` {drawn.loc[name, 'epochs']:.1f} epochs, in the table {epochs_of(job):.0f}"
-        for name, job in jobs.items()
-    )
+    """Epochs of the models whose samples are drawn beside each other; they are the models of the table."""
+    epochs = ", ".join(f"`{name}` {line['epochs']:.0f}" for name, line in trained_for("samples").iterrows())
     caption = (
         "*Real images of MNIST and twelve samples of each model as they were drawn, dark where the digits are white. "
         "The VAE's pixels are continuous Bernoulli variables, of which the means are drawn. "
-        f"The models of this picture are not all those of the table: {epochs} "
-        "(`docs/reports/data/images/trained.csv`). The flow leaves the background empty, and draws fragments; the "
-        "diffusion model's strokes are the sharpest, and some of its samples are no digit.*"
+        f"Trained for so many epochs, as in the table: {epochs} (`docs/reports/data/images/trained.csv`). The flow "
+        "leaves the background empty, and draws fragments; the diffusion model's strokes are the sharpest, and some "
+        "of its samples are no digit.*"
     )
     return textwrap.fill(caption, 120, break_long_words=False, break_on_hyphens=False)
 
