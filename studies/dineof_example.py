@@ -173,7 +173,7 @@ def print_table(scores: list[dict[str, tuple[float, float]]], best: str) -> None
 
 
 def print_smooth(dataset: xr.Dataset) -> None:
-    """How far low-rank and smoothed fields are from the observed values, if these are not kept."""
+    """Print the distance of low-rank and of smoothed fields from the observed values, if these are not kept."""
     x = torch.from_numpy(dataset["SST"].values[:, dataset["mask"].values > 0])
     x = x[:, x.isfinite().any(0)]
     unpinned = fill_by_dineof(x.nan_to_num(), x.isfinite())
@@ -186,7 +186,7 @@ def print_smooth(dataset: xr.Dataset) -> None:
 
 
 def stored_day(dataset: xr.Dataset, filled: xr.Dataset, ratios: Float[np.ndarray, " value"]) -> xr.Dataset:
-    """What the picture is drawn from: one day as observed and filled, its spread, a histogram of errors / spreads."""
+    """The numbers of the picture: one day as observed and filled, its spread, a histogram of errors / spreads."""
     day = filled.isel(time=DAY)
     density, edges = np.histogram(ratios, np.linspace(-5, 5, 51), density=True)
     maps = {"observed": dataset["SST"].isel(time=DAY), "filled": day["SST"], "spread": day["SST_spread"]}

@@ -201,7 +201,7 @@ def server(*command: str, **environment: str) -> Iterator[str]:
 
 
 def stored_fields(data: Path) -> xr.Dataset:
-    """What the picture of a filled and a forecast field is drawn from: given, mean, truth and spread of both."""
+    """The numbers of the picture of a filled and a forecast field: given, mean, truth and spread of both."""
     reconstructions, forecasts = (
         xr.open_zarr(data / "07_model_output" / task / name / "draws.zarr")[VARIABLE]
         for task, name in (("reconstruct", FILLED_BY), ("forecast", FORECAST_BY))

@@ -38,7 +38,7 @@ def write_picture(file: Path, figure: Figure | Chart, numbers: Path) -> Path:
 
 
 def stale(file: Path) -> str:
-    """What is wrong with a stored picture, and the command that mends it; empty if it is of its numbers."""
+    """Say what is wrong with a stored picture, and the command that mends it; empty if it is of its numbers."""
     with Image.open(file) as opened:
         texts = dict(getattr(opened, "text", {}))
     if "numbers" not in texts:

@@ -208,7 +208,7 @@ def test_two_files_of_one_name_have_a_folder_each_and_one_that_is_looked_at_agai
 def test_of_a_large_file_without_known_axes_no_value_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its values are damaged, which reading them would say."""
+    """The values of the file are damaged, which reading them would say."""
     values = np.random.default_rng(0).random((90, 10, 10), "f4")
     checked = {"x": {"fletcher32": True}}
     xr.Dataset({"x": (("a", "b", "c"), values)}).to_netcdf(tmp_path / "large.nc", encoding=checked)

@@ -203,7 +203,7 @@ def test_a_node_whose_dask_worker_dies_runs_again_and_an_error_is_that_of_the_no
 def test_a_node_that_a_dask_worker_cannot_import_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its module is there for this process alone."""
+    """The module of the node is there for this process alone."""
     (tmp_path / "of_this_machine.py").write_text("def double(x):\n    return 2 * x\n")
     with monkeypatch.context() as patched:
         patched.syspath_prepend(str(tmp_path))
