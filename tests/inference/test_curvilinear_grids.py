@@ -62,9 +62,11 @@ def results(field: tuple[np.ndarray, np.ndarray]) -> dict[str, xr.Dataset]:
     values, missing = field
     gappy = np.where(missing, np.nan, values)
     regular = record(gappy, *np.meshgrid(LATITUDE, LONGITUDE, indexing="ij"))
+    oblique = record(gappy, *turned(30.0)).assign(crs=((), np.int32(0), PROJECTIONS["rotated"]))
+    oblique["t"].attrs |= {"grid_mapping": "crs", "flag_values": [-1.0, -2.0], "flag_meanings": "land coast"}
     return {
         "regular": fieldcast.fill_gaps(regular, quantities="none"),
-        "turned": fieldcast.fill_gaps(record(gappy, *turned(30.0)), quantities="none"),
+        "turned": fieldcast.fill_gaps(oblique, quantities="none"),
     }
 
 
@@ -83,6 +85,14 @@ def test_a_turned_grid_is_filled_as_well_as_a_regular_one(
     assert results["turned"]["t"].dims == ("time", "y", "x")
     observed = np.where(missing, np.nan, values)
     np.testing.assert_array_equal(results["turned"]["t"].values[~missing], observed[~missing])
+
+
+def test_results_keep_the_projection_and_no_codes(results: dict[str, xr.Dataset]) -> None:
+    turned = results["turned"]
+    assert turned["crs"].attrs == PROJECTIONS["rotated"]
+    assert {turned[name].attrs["grid_mapping"] for name in ("t", "t_mean", "t_spread", "t_flag")} == {"crs"}
+    assert not {"flag_values", "flag_meanings"} & {*turned["t"].attrs}
+    assert "crs" not in results["regular"]
 
 
 def test_maps_are_drawn_on_the_grid(

@@ -144,14 +144,16 @@ def _check_missing(array: xr.DataArray, survey: Survey, where: str, missing: Mis
                 'ingestion.missing=train (in Python missing="train"), or choose another ingestion.period (by default '
                 "only cells without a value at any time may be missing)"
             )
-        return _scattered_finding(array, survey, where, first, count)
+        return _scattered_finding(array, survey, where, first, count, outside)
     if not never.any():
         return Finding("missing values", name, "", 0, "fine", "No value is missing.")
     sentence = f"{never.sum()} of {never.size} cells never have a value{outside}: they do not exist, and are left out."
     return Finding("missing values", name, "", int(never.sum()), "allowed", sentence)
 
 
-def _scattered_finding(array: xr.DataArray, survey: Survey, where: str, first: str, count: int) -> Finding:
+def _scattered_finding(
+    array: xr.DataArray, survey: Survey, where: str, first: str, count: int, outside: str
+) -> Finding:
     """Finding for a variable with values missing at some times, which has enough of the others."""
     name, empty = str(array.name), np.flatnonzero(survey.present == 0)
     observed = len(survey.present) - empty.size
@@ -162,9 +164,7 @@ def _scattered_finding(array: xr.DataArray, survey: Survey, where: str, first: s
             "ingestion.period"
         )
     share = count / ((~survey.never).sum() * len(survey.present))
-    sentence = (
-        f"{counted(count, 'value')} ({share:.1%}) missing, first at {first}: models learn from the others."
-    )
+    sentence = f"{counted(count, 'value')} ({share:.1%}) missing{outside}, first at {first}: models learn from the others."
     if empty.size:
         date = calendars.date(array["time"][empty[0]])
         sentence += f" {counted(empty.size, 'time has', 'times have')} no value at all, the first {date}."

@@ -80,8 +80,9 @@ def with_attributes(
         Members, seed and the like, which become attributes `fieldcast_...`.
     """
     result = result.copy()
-    bounds = {array.attrs.get("bounds") for array in result.coords.values()}
-    names = [str(name) for name in result.data_vars if name not in bounds]
+    related = {array.attrs.get("bounds") for array in result.coords.values()}
+    related |= {array.attrs.get("grid_mapping") for array in result.data_vars.values()}
+    names = [str(name) for name in result.data_vars if name not in related]
     for name in names:
         describe_variable(result, name)
     for axis, name in conventions.axes(result).items():
@@ -183,8 +184,14 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
     attrs.setdefault("long_name", name)
     if base == name and (content := content_remark(result, name)):
         attrs["comment"] = "; ".join(filter(None, [attrs.get("comment"), content]))
-    for key in [key for key in ("coordinates", "grid_mapping", "ancillary_variables") if key in attrs]:
+    for key in [key for key in ("coordinates", "ancillary_variables") if key in attrs]:
         del attrs[key]  # they name variables that the result may lack
+    owner = base.removesuffix(FLAG) if base.removesuffix(FLAG) in result else base
+    mapping = result[owner].attrs.get("grid_mapping")
+    if mapping in result:
+        attrs["grid_mapping"] = mapping
+    else:
+        attrs.pop("grid_mapping", None)
     related = [f"{name}{suffix}" for suffix in (SPREAD, *FLAGS) if f"{name}{suffix}" in result]
     if base == name and related:
         attrs["ancillary_variables"] = " ".join(related)
@@ -239,13 +246,14 @@ def command() -> str:
 def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayout) -> xr.Dataset:
     """Draws of the model's variables and their moments, in the layout of `dataset`; members follow time.
 
-    Dimensions that the data set lacks come first. Bounds of coordinates are kept;
+    Dimensions that the data set lacks come first. Bounds of coordinates and descriptions of projections are kept;
     `result_attributes.with_attributes` sets the global attributes.
     """
     filled = restore_variables(dataset, restore_axes(dataset, filled, codec), codec)
-    bounds = {str(array.attrs["bounds"]) for array in filled.coords.values() if "bounds" in array.attrs}
+    related = {str(array.attrs["bounds"]) for array in filled.coords.values() if "bounds" in array.attrs}
+    related |= {str(array.attrs.get("grid_mapping")) for array in filled.data_vars.values()}
     return filled.assign(
-        {name: dataset[name].variable for name in sorted(bounds) if name in dataset.data_vars}
+        {name: dataset[name].variable for name in sorted(related) if name in dataset.data_vars}
     )
 
 

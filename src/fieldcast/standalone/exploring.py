@@ -187,7 +187,7 @@ def explore_fields(
     else:
         failed = "The record is complete, but neither forecast nor reconstructed"
         outcome = attempt(model_record, failed, complete, record, gaps, seed, device)
-    facts = [*about_grid(fields), *([("read", record.text)] if record.text else ())]
+    facts = [*about_grid(fields, record.dataset), *([("read", record.text)] if record.text else ())]
     tables = {"variables": variables, "checks": checks, **outcome.tables}
     if flags:
         tables["quality"] = pd.concat([flag.counts for flag in flags], ignore_index=True)
@@ -207,12 +207,14 @@ def attempt(make: Callable[..., Outcome], failed: str, *given: Any, remedy: bool
         return Outcome(f"{failed}: {str(error) if remedy else str(error).rpartition(': ')[0] + '.'}")
 
 
-def about_grid(fields: xr.Dataset) -> list[tuple[str, str]]:
-    """Period and grid."""
+def about_grid(fields: xr.Dataset, given: xr.Dataset) -> list[tuple[str, str]]:
+    """Period and grid of fields, with the name of the projection of the data set that they were made from."""
     period, grid = about_fields(fields, {})
     if is_curvilinear(fields):
         rows, columns = fields.sizes["latitude"], fields.sizes["longitude"]
-        grid = ("Grid", f"{rows} × {columns} cells that are not latitudes by longitudes")
+        kinds = (str(array.attrs.get("grid_mapping_name", "")) for array in given.variables.values())
+        kind = next((f"a {name.replace('_', ' ')} grid" for name in kinds if name), "a turned grid")
+        grid = ("Grid", f"{rows} × {columns} cells of {kind}")
     return [(name.lower(), text) for name, text in (period, grid)]
 
 

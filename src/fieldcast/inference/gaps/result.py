@@ -170,15 +170,11 @@ def with_values_of(dataset: xr.Dataset, result: xr.Dataset, codec: FieldLayout) 
         if {*template.dims} == {*result[name].dims} and template.attrs.get("units") == codec.attrs[v].get(
             "units"
         ):
-            attrs, observed = result[name].attrs, result[f"{name}_flag"] == OBSERVED
+            observed = result[f"{name}_flag"] == OBSERVED
             exact = name + AS_OBSERVED if name + AS_OBSERVED in result else name
-            result[exact] = (
-                template.transpose(*result[exact].dims)
-                .where(observed, result[exact])
-                .assign_attrs(result[exact].attrs)
-            )
-            for key in [key for key in attrs if str(key).startswith("flag_")]:
-                del result[name].attrs[key]  # a filled quantity has no codes
+            attrs = dict(result[exact].attrs)  # without the codes of the template: a filled quantity has none
+            result[exact] = template.transpose(*result[exact].dims).where(observed, result[exact])
+            result[exact].attrs = attrs
     return result
 
 
@@ -202,4 +198,7 @@ def users_layout(dataset: xr.Dataset, fields: xr.Dataset, codec: FieldLayout) ->
             order.insert(0, dims["time"])
         empty = np.broadcast_to(np.float32(np.nan), [sizes[dim] for dim in order])
         variables[name] = order, empty, template.attrs
+        mapping = str(template.attrs.get("grid_mapping"))
+        if mapping in dataset:
+            variables[mapping] = dataset[mapping].variable
     return xr.Dataset(variables, coords, dataset.attrs)
