@@ -26,7 +26,7 @@ from fieldcast.models.gaps.fillers import FILLERS, dineof, local_kriging, low_ra
 from fieldcast.models.gaps.held_out import SELECTIONS
 from fieldcast.models.gaps.record import Filling, Record
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.training.fill_gaps import CORRECTED
+from fieldcast.training.fill_gaps import CORRECTED, SAMPLED
 
 ERROR = 0.004
 
@@ -274,7 +274,7 @@ def test_one_method_alone_gives_the_numbers_of_the_winner(early: None, quick: No
 
 
 def test_the_methods_that_may_be_named_are_those_that_there_are() -> None:
-    assert [*Method.__args__] == [*FILLERS, CORRECTED]
+    assert [*Method.__args__] == [*FILLERS, SAMPLED, CORRECTED]
 
 
 def test_a_race_resumes_after_its_rounds_to_the_same_end(early: None) -> None:
