@@ -164,7 +164,8 @@ def _scattered_finding(
             "ingestion.period"
         )
     share = count / ((~survey.never).sum() * len(survey.present))
-    sentence = f"{counted(count, 'value')} ({share:.1%}) missing{outside}, first at {first}: models learn from the others."
+    sentence = f"{counted(count, 'value')} ({share:.1%}) missing{outside}, first at {first}: "
+    sentence += "models learn from the others."
     if empty.size:
         date = calendars.date(array["time"][empty[0]])
         sentence += f" {counted(empty.size, 'time has', 'times have')} no value at all, the first {date}."
