@@ -222,7 +222,11 @@ def record(setting: str) -> None:
         for row in differences(tests, label)
     ]
     file = RECORD / "full_vae_differences.csv"
-    before = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["setting", "variant"])
+    before = (
+        pd.read_csv(file)
+        if file.exists()
+        else pd.DataFrame(columns=["setting", "variant", "score", "lead", "seeds"])
+    )
     whole = pd.concat([before, pd.DataFrame(rows)])  # the newest of those with most seeds
     identity = ["setting", "variant", "score", "lead"]
     whole = whole.sort_values("seeds", kind="stable").drop_duplicates(identity, keep="last")

@@ -149,6 +149,10 @@ def test_attributes_of_the_source_are_named_as_the_sources(results, source):
     assert second == "2001: measured"
     assert (filled["fieldcast_members"], filled["fieldcast_noise"], filled["fieldcast_seed"]) == (3, 0.1, 2)
     assert filled["time_coverage_end"] == "1989-12-01T00:00:00" and filled["geospatial_lat_min"] == -30
+    latitudes = results["fill"]["lat"]
+    assert filled["geospatial_lat_max"] == float(latitudes.max()) and not [
+        key for key in filled if "<" in key
+    ]
 
 
 def test_bounds_stay_with_their_coordinate(results, source):

@@ -5,7 +5,7 @@ import os
 import pickle
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Annotated, Any
 
@@ -79,9 +79,11 @@ class DaskExecutor(Executor):
             try:
                 given = pickle.loads(content)
             except ImportError as error:
-                from fieldcast.errors import InputError  # here: a worker may lack this package, too
+                refusal: type[Exception] = RuntimeError
+                with suppress(ImportError):  # a worker may lack this package, too
+                    from fieldcast.errors import InputError as refusal
 
-                raise InputError(
+                raise refusal(
                     f"a Dask worker cannot import what a node needs ({error}): install the packages of this machine "
                     "on all workers, and let PYTHONPATH name the folders of your own modules there."
                 ) from error

@@ -396,6 +396,15 @@ def separated(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
+def grid_mapping_of(array: xr.DataArray) -> str:
+    """Name of the variable that describes the projection: "name" or "name: x y" in CF.
+
+    `spatial_ref`, of GDAL and rioxarray, counts even if the array does not refer to it.
+    """
+    named = array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "spatial_ref"))
+    return str(named).partition(":")[0].strip()
+
+
 def flattened(dataset: xr.Dataset) -> xr.Dataset:
     """A data set with one latitude for each row and one longitude for each column, whatever its grid.
 
@@ -543,9 +552,7 @@ def refuse_projected(dataset: xr.Dataset, where: str) -> None:
     for name, array in dataset.data_vars.items():
         if array.ndim < 2:
             continue
-        # spatial_ref, of GDAL and rioxarray, counts even if no variable refers to it
-        attribute = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "spatial_ref")))
-        mapping = attribute.partition(":")[0].strip()  # "name", or "name: x y"
+        mapping = grid_mapping_of(array)
         described = dataset[mapping].attrs if mapping in dataset.variables else {}
         text = " ".join(str(described.get(key, "")) for key in ("crs_wkt", "spatial_ref")).upper()
         if "grid_mapping_name" in described:

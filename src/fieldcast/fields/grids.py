@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields.conventions import DIMS, axes, degrees_axis
+from fieldcast.fields.conventions import DIMS, axes, degrees_axis, grid_mapping_of
 from fieldcast.fields.units import conversion
 
 _STANDARD = {
@@ -65,8 +65,7 @@ def with_latitudes(dataset: xr.Dataset, where: str) -> xr.Dataset:
 def _mapping(dataset: xr.Dataset) -> str | None:
     """Name of the variable that describes the grid: that which a variable names, or else the only one."""
     for array in dataset.data_vars.values():
-        given = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "spatial_ref")))
-        name = given.partition(":")[0].strip()
+        name = grid_mapping_of(array)
         if array.ndim >= 2 and name in dataset.variables and dataset[name].attrs:
             return name
     described = [

@@ -186,7 +186,10 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
         attrs["comment"] = "; ".join(filter(None, [attrs.get("comment"), content]))
     for key in [key for key in ("coordinates", "ancillary_variables") if key in attrs]:
         del attrs[key]  # they name variables that the result may lack
-    owner = base.removesuffix(FLAG) if base.removesuffix(FLAG) in result else base
+    owners = (
+        base.removesuffix(suffix) for suffix in (*FLAGS, conventions.AS_OBSERVED) if base.endswith(suffix)
+    )
+    owner = next((each for each in owners if each in result), base)
     mapping = result[owner].attrs.get("grid_mapping")
     if mapping in result:
         attrs["grid_mapping"] = mapping
@@ -227,7 +230,7 @@ def coverage(result: xr.Dataset) -> dict[str, Any]:
     for axis, prefix in (("latitude", "lat"), ("longitude", "lon")):
         values = np.atleast_1d(result[axes[axis]].values)
         box |= {
-            f"geospatial_{prefix}_min": float(values.min()), f"geospatial_{short}_max": float(values.max()),
+            f"geospatial_{prefix}_min": float(values.min()), f"geospatial_{prefix}_max": float(values.max()),
             f"geospatial_{prefix}_units": AXES[axis][1],
         }  # fmt: skip
     if "time" in axes:
@@ -319,6 +322,8 @@ def restore_variables(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayou
             result[name + suffix] = values.transpose(*new, *(d for d in order if d in values.dims))
         attrs = {**result[name].attrs, **template.attrs}
         result[name].attrs = {key: a for key, a in attrs.items() if not STALE_ATTRIBUTES.search(str(key))}
+        if (mapping := conventions.grid_mapping_of(template)) in dataset.variables:
+            result[name].attrs["grid_mapping"] = mapping
     return result
 
 

@@ -213,8 +213,11 @@ def about_grid(fields: xr.Dataset, given: xr.Dataset) -> list[tuple[str, str]]:
     if is_curvilinear(fields):
         rows, columns = fields.sizes["latitude"], fields.sizes["longitude"]
         kinds = (str(array.attrs.get("grid_mapping_name", "")) for array in given.variables.values())
-        kind = next((f"a {name.replace('_', ' ')} grid" for name in kinds if name), "a turned grid")
-        grid = ("Grid", f"{rows} × {columns} cells of {kind}")
+        kind = next(
+            (name.replace("_", " ") for name in kinds if name not in ("", "latitude_longitude")),
+            "curvilinear",
+        )
+        grid = ("Grid", f"{rows} × {columns} cells ({kind})")
     return [(name.lower(), text) for name, text in (period, grid)]
 
 

@@ -223,7 +223,7 @@ def fill_fields(
     trust.check_names(time_varying(fields))
     refuse_complete(fields)
     chosen, scores = choose_quantities(fields, given["quantities"], seed, device)
-    fillers = methods(fields, chosen, options, seed, device)
+    fillers = methods(fields, chosen, options, seed, device, exact=not errors.deviation)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = Tried()
     deque(comparison.remaining(tried), maxlen=0)
@@ -233,17 +233,22 @@ def fill_fields(
 
 
 def methods(
-    fields: xr.Dataset, chosen: Quantities, options: GapFilling, seed: int, device: str
+    fields: xr.Dataset, chosen: Quantities, options: GapFilling, seed: int, device: str, exact: bool = True
 ) -> Mapping[str, Filler]:
     """The methods to compare on fields, mapped as chosen; the estimated time of the learned method is logged.
 
-    `sampled_modes` is among them if the record is small and has values at a bound.
+    `sampled_modes` is among them if the record is small, exact (observed without errors) and has values at a bound.
     """
+    if options.method == SAMPLED and not exact:
+        raise InputError(
+            f"{SAMPLED} takes observed values as exact: leave out noise, or choose another method."
+        )
     if options.method is not None:
         return fillers_of([options.method], fields, chosen, seed)
     record = partial(GappyRecord.of, fields, choose_device(device), chosen)
     fillers: dict[str, Filler] = dict(FILLERS)
-    if chosen and sum(fields[name].size for name in time_varying(fields)) <= SMALL and record().is_censored:
+    is_small = sum(fields[name].size for name in time_varying(fields)) <= SMALL
+    if chosen and exact and is_small and record().is_censored:
         fillers[SAMPLED] = SampledModes(seed)
     if not options.learned and options.max_minutes == 0:
         return fillers

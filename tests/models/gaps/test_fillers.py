@@ -106,6 +106,20 @@ def test_a_fit_forgets_values_that_the_fit_where_it_begins_had(name: str, column
     assert float(error.square().mean().sqrt() / x[hidden].square().mean().sqrt()) > 0.995
 
 
+def test_kriging_of_two_variables_does_not_begin_with_the_parameters_of_one(record: Record) -> None:
+    """A sample of a race may lack a variable that the next one has, and numbers those that it has anew."""
+    both = record.columns._replace(variable=(torch.arange(CELLS) >= CELLS // 2).long())
+    two, one, alone = replace(record, columns=both), Parameters(), Parameters()
+    kriging = FILLERS["local_kriging"]
+    kriging(two.of_columns(torch.arange(CELLS // 2, CELLS)), None, one)
+    kriging(two, None, alone)
+    started = Parameters()
+    kriging(two, None, started, start=one)
+    assert [*one] == ["kriging.0"] and {*started} == {*alone} == {"kriging.0", "kriging.1"}
+    for name, numbers in alone.items():
+        torch.testing.assert_close(started[name], numbers, rtol=0, atol=0)
+
+
 def test_modes_are_fitted_once_for_the_two_methods_that_use_them(
     record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,7 +198,7 @@ def users_layout(dataset: xr.Dataset, fields: xr.Dataset, codec: FieldLayout) ->
             order.insert(0, dims["time"])
         empty = np.broadcast_to(np.float32(np.nan), [sizes[dim] for dim in order])
         variables[name] = order, empty, template.attrs
-        mapping = str(template.attrs.get("grid_mapping"))
-        if mapping in dataset:
+        mapping = conventions.grid_mapping_of(template)
+        if mapping in dataset.data_vars:
             variables[mapping] = dataset[mapping].variable
     return xr.Dataset(variables, coords, dataset.attrs)

@@ -84,6 +84,10 @@ def local_kriging(
     variables = r.columns.variable.unique().tolist()
     part = settled(r)
     held_out = None if all(f"kriging.{v}" in fitted for v in variables) else hold_out_values(part, SEED)
+    if start is not None and {f"kriging.{v}" for v in variables} != {
+        k for k in start if k.startswith("kriging.")
+    }:
+        start = None  # from a smaller sample, which may lack variables; those of a sample are numbered anew
     for v in variables:
         first, last = torch.searchsorted(r.columns.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
         cells = slice(first, last)

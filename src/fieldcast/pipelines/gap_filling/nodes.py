@@ -40,7 +40,7 @@ def try_methods(
 
     chosen = restored(quantities)
     fields, errors = separate_errors(fields, gap_filling.noise, NOISE, say=False)
-    fillers = methods(fields, chosen, gap_filling, seed, device)
+    fillers = methods(fields, chosen, gap_filling, seed, device, exact=not errors.deviation)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     for _, file in comparison.trials(previous_trials()):
         yield file
@@ -57,14 +57,15 @@ def fill_gaps(
     from fieldcast.fields.sources import open_layout
     from fieldcast.inference.gaps.filling import TrustLimits, fill
     from fieldcast.inference.gaps.stored_fit import fit_name, named
-    from fieldcast.inference.gaps.trials import Comparison, methods_in
+    from fieldcast.inference.gaps.trials import Comparison, from_file, methods_in
     from fieldcast.training.fill_gaps import fillers_of
 
     chosen = restored(quantities)
     fields, errors = separate_errors(fields, gap_filling.noise, NOISE, say=False)
     fillers = fillers_of(methods_in(trials), fields, chosen, seed)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
-    tried = deque(comparison.trials(trials), maxlen=1).pop()[0]
+    tried = from_file(trials, comparison.lineage, comparison.held_out.time.device)
+    deque(comparison.remaining(tried), maxlen=0)  # nothing, unless the trials are of another run
     trust = TrustLimits(gap_filling.max_gap, gap_filling.max_spread)
     options = fill_options_of(ingestion, gap_filling, seed, limits)
     dataset = open_layout(ingestion) if ingestion.source == "file" else fields
