@@ -19,15 +19,13 @@ from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape,
 from fieldcast.kinds import LEAD
 
 GREY_COLOURS = "gray_r"  # colour map of images; 0 has the colour of paper
-MAX_IMAGE_WIDTH, MAX_MAP_WIDTH = 0.72, 1.7  # largest width of an image and of a map [inches]
+MAX_IMAGE_WIDTH, MAX_MAP_WIDTH = 0.72, 2.6  # largest width of an image and of a map [inches]
 NAME_WIDTH, NAME_LETTERS = 1.5, 24  # width of the names of rows [inches], [letters]
 MIN_MAP_COLUMNS = 4  # columns of maps, at least, because there is a heading above them
 # heights of the heading and of the titles above the first row [inches]
 HEADING_HEIGHT, TITLE_HEIGHT = 0.3, 0.2
 
 Stack = Float[np.ndarray, "picture y x"]
-MAX_MAP_WIDTH = 2.6  # width of a map, at most [inches]
-PICTURES = 3  # pictures of states: a real one and two draws
 
 
 def pictures_of_kind(pictures: xr.Dataset, variable: str, kind: str) -> Stack:
@@ -239,21 +237,10 @@ def row_of_maps(
 
 
 def sample_glance(pictures: xr.Dataset, variable: str, best: str, outline: Outline = ()) -> Figure:
-    """Draw a real state beside draws of the experiment `best`."""
-    gallery = Gallery(
-        pictures,
-        variable,
-        reference(pictures, variable),
-        PICTURES,
-        1,
-        name_width=0.1,
-        has_titles=True,
-        outline=outline,
-    )
-    drawn = pictures_of_kind(pictures, variable, "sample")[: PICTURES - 1]
-    gallery.draw((0, 0), pictures_of_kind(pictures, variable, "real")[0])
-    gallery.sheet.title((0, 0), "real")
-    for column, values in enumerate(drawn, start=1):
-        gallery.draw((column, 0), values)
-        gallery.sheet.title((column, 0), escape(f"drawn: {best}"))
+    """Draw a row of real states above a row of draws of the experiment `best`."""
+    columns = pictures_per_row(pictures) // 2
+    real = reference(pictures, variable)
+    gallery = Gallery(pictures, variable, real, columns, 2, outline=outline)
+    for row, (name, kind) in enumerate({"real": "real", f"drawn: {best}": "sample"}.items()):
+        gallery.line(row, name, pictures_of_kind(pictures, variable, kind)[:columns])
     return gallery.finish()
