@@ -24,7 +24,8 @@ def test_a_claim_holds_if_all_intervals_exclude_zero_in_its_direction(script):
 
     assert verdict("lower", below, below) == verdict("higher", above) == "holds"
     assert verdict("lower", below, about) == verdict("equal", about, above) == "depends"
-    assert verdict("lower", above, about) == verdict("higher", below) == "does not"
+    assert verdict("lower", above, about) == "depends"
+    assert verdict("lower", above, above) == verdict("higher", below) == "does not"
     assert verdict("lower", about, about) == verdict("higher", about) == "not shown"
     assert verdict("equal", about) == "no difference shown" and verdict("equal", above, below) == "differs"
     assert verdict("not lower", above, about) == "holds" and verdict("not lower", below) == "does not"
@@ -77,7 +78,7 @@ def test_epochs_in_captions_are_those_of_the_trainings(script):
     assert set(epochs["embeddings"].round()) == {19} and "1500 steps, 19 epochs." in pages["001"]
     assert epochs["latent_grid"].item() == 10 and "after ten epochs" in pages["004"]
     for name in ("denoising", "denoising_fashion_mnist"):
-        assert f"{epochs[name].item():.1f} epochs" in pages["004"]
+        assert re.search(rf"\b{epochs[name].item():.0f} epochs?\b", pages["004"])
     assert len(set(script.trained_for("kl_weight")["images"])) == 1  # one split, and so the same test images
 
 

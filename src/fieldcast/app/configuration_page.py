@@ -46,7 +46,7 @@ docs/architecture.md#where-things-are-stored.
 
 `fieldcast run` is the same as `kedro run`, and also works where the wheel is installed without the project: it then
 uses the configuration in the wheel, and the working directory as the project. `fieldcast fill FILE`, `predict FILE`,
-`record-cycle FILE`, `fill-gaps FILE`, `grid-stations FILE` and `score FILE` have the keys of the tables above as options (`--experiment`,
+`record-cycle FILE`, `fill-gaps FILE`, `grid-stations FILE` and `score FILE` have the keys of their sections below as options (`--experiment`,
 `--output`, `--members`, `--max-gap`, `--resolution`); `gap_filling.learned` and `gap_filling.max_minutes` are set with `--params`.
 `fieldcast train FILE --experiment NAMES` runs the pipelines of these names in `netcdf`, with `ingestion.path=FILE`; `fieldcast explore
 FILE` has no options and reads no parameters but the list `explore`.
@@ -74,6 +74,7 @@ packages instead of 180; `pip install 'dist/fieldcast-0.2.0-py3-none-any.whl[mlf
 | `export` | `fieldcast export` |
 | `gpu` | GPU utilisation in the history of runs |
 | `dev`, `docs` | what `make test` and `make docs` need |
+| `peers` | what benchmarks and studies compare with |
 """  # noqa: E501
 
 # `python -m fieldcast.app.configuration_page > docs/configuration.md` writes the page: the text above, and what the
