@@ -245,14 +245,14 @@ def figures(data: Path) -> Iterator[tuple[str, Figure | Chart, Path]]:
         yield "error_over_time", over_time(frames), file
     if (file := data / "losses.csv").exists():
         parts = by_experiment(pd.read_csv(file), RECONSTRUCTIONS)
-        yield (
-            "losses",
-            loss_curves(
-                {reconstruct[name]: part.drop(columns="experiment") for name, part in parts},
-                looks_of("reconstruct"),
-            ),
-            file,
+        figure = loss_curves(
+            {reconstruct[name]: part.drop(columns="experiment") for name, part in parts},
+            looks_of("reconstruct"),
         )
+        upper, other = figure.axes[:2]
+        other.sharey(upper)
+        upper.autoscale(axis="y")
+        yield "losses", figure, file
     if (file := data / "reconstructions.nc").exists():
         yield "reconstructions", reconstruction_columns(xr.load_dataset(file)), file
     if (file := data / "steps.nc").exists():
@@ -351,6 +351,7 @@ def errors_by_lead(table: pd.DataFrame) -> Figure:
             step, part["rmse"], color=look.colour, linestyle=look.dash, linewidth=1.4, label=names[name]
         )
         axes.fill_between(step, part["low"], part["high"], color=look.colour, alpha=0.15, linewidth=0)
+    axes.axhline(1.0, color=INK, linestyle=":", linewidth=1.0, label="climatology")
     axes.set_ylim(bottom=0)
     style_axes(axes, "Error of the ensemble mean", "step, days", "RMSE, anomaly standard deviations")
     draw_legend(figure, axes)

@@ -162,7 +162,9 @@ def name_points(
     sizes = text_sizes(axes, [escape(label) for label in values], np.ptp(positions, axis=0))
     edge = [withStroke(linewidth=2.5, foreground="white")]
     style = {"fontsize": NORMAL_FONT, "weight": "bold", "path_effects": edge}
-    for label, place, colour in zip(values, apart(medians, sizes), colours_of(values), strict=True):
+    inside = positions.min(axis=0) + sizes / 2, positions.max(axis=0) - sizes / 2
+    places = np.clip(apart(medians, sizes), *inside)  # no name leaves the panel
+    for label, place, colour in zip(values, places, colours_of(values), strict=True):
         dark = tuple(0.7 * part for part in colour)  # as letters are thin
         axes.text(*place, escape(label), ha="center", va="center", color=dark, **style)
 

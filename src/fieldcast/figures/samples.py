@@ -71,7 +71,7 @@ def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str, outline: Out
     first = examples[groups[0][0]]
     columns = pictures_per_row(first)
     rows = sum(1 + len(group) + GROUP_GAP for group in groups) - GROUP_GAP
-    heading = "real states, and samples as they were drawn, none chosen"
+    heading = "real data, and samples as drawn, none selected"
     gallery = Gallery(
         first, variable, reference(first, variable), columns, rows, heading=heading, outline=outline
     )
