@@ -53,6 +53,17 @@ def test_held_out_are_observed_values_in_gaps_and_at_whole_times(record: Record,
     assert holding.GAP_SHARE <= in_gaps / int(record.observed[left.any(1)].sum()) < holding.GAP_SHARE + 0.02
 
 
+def test_a_large_record_has_a_bounded_number_of_held_out_values(
+    record: Record, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 300
+    assert most < int(held_out.whole.sum()) < int((~held_out.whole).sum())
+    monkeypatch.setattr(holding, "MOST_HELD_OUT", most)
+    few = hold_out_values(record, 0)
+    assert most / 2 < int(few.whole.sum()) <= most
+    assert most <= int((~few.whole).sum()) < 1.5 * most  # the last gap is whole
+
+
 def test_held_out_values_are_as_far_from_observations_as_missing_ones(
     record: Record, held_out: HeldOut
 ) -> None:
@@ -83,7 +94,9 @@ def test_more_times_are_held_out_where_four_runs_need_them(
     """5 % of the times left, four runs, or 15 %."""
     present = torch.ones(TIMES, 1, dtype=torch.bool)
     present[50 : 50 + run] = False
-    number = holding.hold_out_times(present, torch.Generator().manual_seed(0))
+    number = holding.hold_out_times(
+        present, torch.ones(1, dtype=torch.float64), torch.Generator().manual_seed(0)
+    )
     sizes = torch.bincount(number[:, 0])[1:]
     assert int(sizes.max()) == longest and int(sizes.sum()) == number_held_out
 

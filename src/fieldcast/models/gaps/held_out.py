@@ -41,6 +41,7 @@ GAP_SHARE = 0.05  # share of the observed values that are held out in gaps
 WHOLE_TIME_SHARE = 0.05  # share of the times with observations of a variable that are held out as a whole
 MAX_WHOLE_TIME_SHARE = 0.15  # largest such share, if fewer times would make too few runs
 MIN_RUNS = 4  # number of runs of whole times to hold out: errors of different runs are independent
+MOST_HELD_OUT = 2**19  # number of values in gaps, and of those of a variable at whole times, at most about
 NEAR_SHARE = 0.05  # share of the cells that belong to the pattern around a missing value
 # smallest number of cells of a pattern, up to a quarter of all: in fewer, observations are close
 MIN_NEAR_CELLS = 25
@@ -82,18 +83,25 @@ def held_out_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "
     if int(observed.any(1).sum()) == MIN_TIMES:
         return torch.zeros_like(observed, dtype=torch.int32)
     present = present_variables(observed, variable)
-    run = hold_out_times(present, generator)[:, variable]
+    run = hold_out_times(present, per_time(record, present), generator)[:, variable]
     group = hold_out_in_gaps(observed & (run == 0), observed, present, record.columns, generator)
     group += torch.where(observed, run, 0)  # values of a run are never held out in a gap
     return group
 
 
+def per_time(record: Record, present: Bool[Tensor, "time variable"]) -> Float[Tensor, " variable"]:
+    """Mean number of the observed values of each variable at a time at which it is observed."""
+    values = torch.zeros(present.shape[1], dtype=torch.float64)
+    values.index_add_(0, record.columns.variable.cpu(), record.observed.sum(0).cpu().double())
+    return values / present.sum(0).cpu().clamp(min=1)
+
+
 def hold_out_times(
-    present: Bool[Tensor, "time variable"], generator: torch.Generator
+    present: Bool[Tensor, "time variable"], values: Float[Tensor, " variable"], generator: torch.Generator
 ) -> Int[Tensor, "time variable"]:
     """Number of the held-out run that each time of a variable belongs to, 0 for none.
 
-    `present` is the mask of the variables observed at each time.
+    `present` is the mask of the variables observed at each time, `values` the number of values of one at such a time.
     """
     device, present = present.device, present.cpu()
     absent, times = ~present, present.sum(0)
@@ -104,6 +112,7 @@ def hold_out_times(
         (MIN_RUNS * lengths)
         .minimum(MAX_WHOLE_TIME_SHARE * times)
         .maximum(WHOLE_TIME_SHARE * times)
+        .minimum(MOST_HELD_OUT / values.clamp(min=1))
         .long()
         .clamp(min=1)
     )
@@ -144,7 +153,7 @@ def hold_out_in_gaps(
     `present` is the mask of the variables observed at each time.
     """
     number = torch.zeros_like(eligible, dtype=torch.int32)
-    wanted, cell_count = GAP_SHARE * int(eligible.count_nonzero()), eligible.shape[1]
+    wanted, cell_count = min(GAP_SHARE * int(eligible.count_nonzero()), MOST_HELD_OUT), eligible.shape[1]
     needed = wanted
     least = max(1, int(NEAR_SHARE * cell_count), min(MIN_NEAR_CELLS, cell_count // 4))
     points, variable, of_time = columns.points, columns.variable, counts(eligible)[0]
