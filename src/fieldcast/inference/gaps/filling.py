@@ -458,15 +458,19 @@ def far_from_observations(
     """
     record, held_out = gappy.record, comparison.held_out
     visible, (missing, at_whole_times) = record.observed & ~held_out.mask, missing_values(gappy)
-    steps = [reach.steps_to_observation(observed, record.segment) for observed in (visible, record.observed)]
-    measures = steps, (reach.nearest_observation(visible, record.columns, held_out.mask), distance)
+    at_held_out = (
+        held_out.at(reach.steps_to_observation(visible, record.segment)),
+        held_out.at(reach.nearest_observation(visible, record.columns, held_out.mask)),
+    )
+    of_missing_values = reach.steps_to_observation(record.observed, record.segment), distance
+    measures = list(zip(at_held_out, of_missing_values, strict=True))
     far = torch.zeros_like(missing), torch.zeros_like(missing)
     for v in range(len(gappy.codec.variables)):
         for whole in (False, True):
             here = missing & (gappy.variable == v) & (at_whole_times == whole)
             selected = (gappy.variable[held_out.cell] == v) & (held_out.whole == whole)
             for mask, (of_held_out, of_missing) in zip(far, measures, strict=True):
-                mask[here] = of_missing[here] > tail(held_out.at(of_held_out)[selected])
+                mask[here] = of_missing[here] > tail(of_held_out[selected])
     return far
 
 
