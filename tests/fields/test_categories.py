@@ -9,6 +9,7 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import to_contract
+from fieldcast.fields.encoding import is_packed
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Source
 
@@ -133,3 +134,16 @@ def test_a_missing_code_is_named_in_the_refusal(make_weather: Make, write: Write
         InputError, match=r"1 value of 'ice' .* missing \(values that its flag_values name count as"
     ):
         ingest_source(Source(path=path))
+
+
+def test_the_encoding_of_each_variable_is_described_once(
+    make_weather: Make, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packing = {"dtype": "i2", "scale_factor": 0.01, "add_offset": 280.0, "_FillValue": -32767}
+    path = write(with_variable(make_weather(times=40), "i1", **FLAGS), encoding={"t2m": packing})
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "fieldcast.fields.encoding.is_packed", lambda array: asked.append(array.name) or is_packed(array)
+    )
+    fields, _ = ingest_source(Source(path=path))
+    assert list(fields) == ["t2m"] and sorted(asked) == ["other", "t2m"]

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int
 from fieldcast.fields import domain
 from fieldcast.fields.containers import format_of, is_archive, is_netcdf
 from fieldcast.fields.conventions import as_dataset, axes, time_varying
-from fieldcast.fields.encoding import flags_of, is_category
+from fieldcast.fields.encoding import declared_encoding, flags_of
 from fieldcast.fields.meaning import nature_of, sampled_values
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.options import Source
@@ -239,7 +239,7 @@ def quality_flags(dataset: xr.Dataset) -> list[Quality]:
     dims = {d for axis in names.values() for d in dataset[axis].dims}
     found = []
     for name, array in dataset.data_vars.items():
-        if array.dtype.kind in "fiu" and {*array.dims} == dims and is_category(array):
+        if array.dtype.kind in "fiu" and {*array.dims} == dims and declared_encoding(array).category:
             found.append(quality_of(str(name), array))
     return found
 

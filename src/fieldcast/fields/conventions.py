@@ -25,7 +25,6 @@ from fieldcast.fields.encoding import (
     Encoding,
     combine_versions,
     declared_encoding,
-    is_category,
     is_time_difference,
     misfit,
     unique_times,
@@ -215,16 +214,17 @@ def to_contract(
         str(name): array for name, array in dataset.data_vars.items() if set(DIMS[1:]) <= set(array.dims)
     }
     gridded = {name: array for name, array in on_grid.items() if array.dtype.kind in "fiu"}
+    encodings = {name: declared_encoding(array) for name, array in gridded.items()}
     categories = {
         name
         for name, array in gridded.items()
-        if (is_category(array) and not is_land_mask(name, array)) or is_time_difference(array)
+        if (encodings[name].category and not is_land_mask(name, array)) or is_time_difference(array)
     } - (names or frozenset())
     gridded = {name: array for name, array in gridded.items() if name not in categories}
     short_names = names_in_file(gridded)
     fields: dict[str, xr.DataArray] = {}
     for name, array in gridded.items():
-        encoding = declared_encoding(array)
+        encoding = encodings[name]
         for new, layer in _split_levels(encoding.masked(array), short_names[name], where, names, levels):
             if new in fields:
                 raise InputError(

@@ -54,6 +54,8 @@ class Encoding:
         Distance from the valid range up to which a value is valid: half a step of packed data.
     codes
         Values that `flag_values` names, such as land or a pole hole, and which are no measurements.
+    category
+        Whether the variable holds flags (`flag_masks`, or `flag_values` that name all values) or other categories.
     """
 
     valid: tuple[float, float] | None = None
@@ -62,6 +64,7 @@ class Encoding:
     versions: Choice | None = None
     room: float = 0.0
     codes: tuple[float, ...] = ()
+    category: bool = False
 
     @classmethod
     def of(cls, array: xr.DataArray) -> Encoding:
@@ -80,15 +83,18 @@ class Encoding:
 
 def declared_encoding(array: xr.DataArray) -> Encoding:
     """The encoding that a file declares for a variable, as xarray opened it."""
-    packed = is_packed(array)
+    packed, (values, masks, _) = is_packed(array), flags_of(array)
     undeclared = packed and all(array.encoding.get(key) is None for key in ("_FillValue", "missing_value"))
     valid = _valid_range(array, packed)
+    named = values if not masks.size else values[:0]
+    beside = bool(named.size) and not packed and _has_other_values(array, named)
     return Encoding(
         valid,
         _possible_fills(array) if undeclared else {},
         array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2),
         room=abs(float(array.encoding.get("scale_factor", 1.0))) / 2 if packed else 0.0,
-        codes=_codes(array, packed, valid),
+        codes=_codes(array, named, packed, valid) if packed or beside else (),
+        category=not packed and (bool(masks.size) or _is_category(array, named, beside, valid)),
     )
 
 
@@ -130,31 +136,6 @@ def flags_of(array: xr.DataArray) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return *numbers, [meaning for meaning in meanings if meaning]
 
 
-def is_category(array: xr.DataArray) -> bool:
-    """Whether a variable holds flags or other categories, not a quantity.
-
-    Flags have `flag_masks`, or `flag_values` that name all their values. Integers that are not packed are categories if
-    they have neither units nor a standard name. A quantity may have flag values as well: beyond its valid range, or, if
-    it has a unit or a standard name of a quantity, beside its numbers. Packed values are quantities.
-    """
-    if is_packed(array):
-        return False
-    values, masks, _ = flags_of(array)
-    stored = np.dtype(array.encoding.get("dtype", array.dtype))
-    if masks.size:
-        return True
-    if values.size and stored.kind in "iu":
-        valid = _valid_range(array, packed=False)
-        if valid is not None:
-            return bool(((values >= valid[0]) & (values <= valid[1])).all())
-        units, name = (str(array.attrs.get(key, "")).strip() for key in ("units", "standard_name"))
-        measured = units not in ("", "1") or (name and not re.search("flag|status|quality|mask", name))
-        return not (measured and _has_other_values(array, values))
-    if values.size:
-        return not _has_other_values(array, values)
-    return stored.kind in "iu" and not any(array.attrs.get(key) for key in ("units", "standard_name"))
-
-
 DURATIONS = (
     "s",
     *(f"{unit}{plural}" for unit in ("second", "minute", "hour", "day") for plural in ("", "s")),
@@ -172,16 +153,36 @@ def is_time_difference(array: xr.DataArray) -> bool:
     )
 
 
-def _codes(array: xr.DataArray, packed: bool, valid: tuple[float, float] | None) -> tuple[float, ...]:
+def _codes(
+    array: xr.DataArray, values: np.ndarray, packed: bool, valid: tuple[float, float] | None
+) -> tuple[float, ...]:
     """Values named in `flag_values`, in the units of the array, without those inside a declared valid range."""
-    values, masks, _ = flags_of(array)
-    if masks.size or not values.size or not (packed or _has_other_values(array, values)):
-        return ()
     if packed and np.all(values == np.round(values)):
         values = _unpacked(values.astype(np.int64), array)
     if valid is not None:
         values = values[(values < valid[0]) | (values > valid[1])]
     return tuple(map(float, values))
+
+
+def _is_category(
+    array: xr.DataArray, values: np.ndarray, beside: bool, valid: tuple[float, float] | None
+) -> bool:
+    """Whether numbers that are not packed are categories; `beside` says that there are others than `flag_values`.
+
+    Flags have `flag_values` that name all their values. Integers are categories if they have neither units nor a
+    standard name. A quantity may have flag values as well: beyond its valid range, or, if it has a unit or a standard
+    name of a quantity, beside its numbers.
+    """
+    integers = np.dtype(array.encoding.get("dtype", array.dtype)).kind in "iu"
+    units, name = (str(array.attrs.get(key) or "").strip() for key in ("units", "standard_name"))
+    if not values.size:
+        return integers and not (units or name)
+    if not integers:
+        return not beside
+    if valid is not None:
+        return bool(((values >= valid[0]) & (values <= valid[1])).all())
+    measured = units not in ("", "1") or (name and not re.search("flag|status|quality|mask", name))
+    return not (measured and beside)
 
 
 def _has_other_values(array: xr.DataArray, values: np.ndarray) -> bool:

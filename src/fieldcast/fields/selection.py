@@ -13,7 +13,7 @@ import xarray as xr
 from fieldcast.errors import InputError, listed
 from fieldcast.fields.conditions import Condition, conditions
 from fieldcast.fields.conventions import axes, in_degrees
-from fieldcast.fields.encoding import flags_of, is_category
+from fieldcast.fields.encoding import declared_encoding, flags_of
 from fieldcast.geometry import GRID, TOLERANCE
 
 LOG = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def satisfying(dataset: xr.Dataset, where: str, name: str = "the data", key: str
     kept = reduce(and_, (_satisfied(dataset, condition, name, key) for condition in parsed))
     result = {}
     for variable, array in dataset.data_vars.items():
-        quantity = array.dtype.kind in "fiu" and not is_category(array)
+        quantity = array.dtype.kind in "fiu" and not declared_encoding(array).category
         if {*kept.dims} <= {*array.dims} and array.ndim >= 2 and quantity:
             result[variable] = array.where(kept).transpose(*array.dims).assign_attrs(array.attrs)
             result[variable].encoding = array.encoding

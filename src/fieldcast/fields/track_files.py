@@ -15,7 +15,7 @@ import xarray as xr
 from fieldcast.errors import InputError, listed
 from fieldcast.fields.containers import format_of, is_netcdf
 from fieldcast.fields.conventions import axes
-from fieldcast.fields.encoding import declared_encoding, is_category
+from fieldcast.fields.encoding import declared_encoding
 from fieldcast.fields.headings import NAMES, plain
 
 AXES = ("time", "latitude", "longitude")
@@ -52,9 +52,12 @@ def read_tracks(path: Path, where: str) -> pd.DataFrame:
         for name, array in dataset.variables.items():
             variable = dataset[name]
             usable = array.dims == dims and variable.dtype.kind in "fiu" and name not in names.values()
-            if usable and plain(name) not in NAMES["track"] and not is_category(variable):
+            if not usable or plain(name) in NAMES["track"]:
+                continue
+            encoding = declared_encoding(variable)
+            if not encoding.category:
                 units = str(variable.attrs.get("units", "")).strip()
-                masked = declared_encoding(variable).masked(variable)
+                masked = encoding.masked(variable)
                 quantities[f"{name} [{units}]" if units else str(name)] = np.ravel(masked.values)
         if not quantities:
             present = list(map(str, dataset.variables))
