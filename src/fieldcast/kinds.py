@@ -15,7 +15,7 @@ from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 
 # The layout of draws, and of the observations that they are drawn from: a dimension is renamed here and in `append` of
-# the catalog. Whoever makes draws gives their arrays in this order, and scores align by it.
+# the catalog, and their order is changed here. Whoever makes draws names the dimensions of their arrays.
 CASE, LEAD, MEMBER, SAMPLE = "case", "lead", "member", "sample"
 START = "start"  # initial time of a forecast
 STATE = "state"  # background or analysis
@@ -36,14 +36,9 @@ CF = {
 }
 
 
-def as_draws(
-    kind: str, values: Mapping[str, tuple[np.ndarray, Mapping[str, Any]]], coordinates: Mapping[str, Any],
-    attrs: Mapping[str, Any] | None = None,
-) -> xr.Dataset:  # fmt: skip
-    """A data set with the layout of a kind; `values` are the array and the attributes of each variable."""
-    return xr.Dataset(
-        {name: (LAYOUTS[kind], *variable) for name, variable in values.items()}, coordinates, attrs
-    )
+def as_draws(kind: str, data: xr.Dataset) -> xr.Dataset:
+    """The data set with its dimensions in the order of a kind."""
+    return data.transpose(*LAYOUTS[kind])
 
 
 class Observations:

@@ -27,6 +27,7 @@ from fieldcast.inference.forecasts.ensemble import with_moments
 from fieldcast.inference.onnx_export import export
 from fieldcast.inference.quantities import choose_quantities
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.kinds import CASE
 from fieldcast.models.climatology import Climatology
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.tasks.scoring_inputs import cell_areas
@@ -182,7 +183,7 @@ def test_scores_are_of_the_shorter_arc_and_of_mapped_values_too(log_world: Mappe
     )
     truth = world.fields.sel(time=observations["time"])
     x = world.codec.encode(truth)[None, :, None].expand(-1, -1, 4, -1, -1, -1)
-    drawn = world.codec.decode(x, observations["time"], "reconstructions")
+    drawn = world.codec.decode(x, observations["time"], "reconstructions", (CASE,))
     offset = rng.normal(0, 3, drawn[WIND].shape).astype(np.float32)
     drawn = drawn.assign(
         {WIND: (drawn[WIND] + offset) % 360, CHL: drawn[CHL] * np.exp(np.float32(0.1))}

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
 
-from fieldcast.kinds import as_draws
+from fieldcast.kinds import LAYOUTS
 from fieldcast.pipelines.streams import ReleaseOnRead, is_complete
 
 STEPS = 12
@@ -89,7 +90,7 @@ def test_an_error_comes_through(fault: int) -> None:
 def test_draws_of_another_layout_are_not_complete() -> None:
     """Draws with a dimension under its old name are made again, not refused for ever."""
     x = np.zeros((1, 1, 2, 1, 1), np.float32)
-    draws = as_draws("reconstructions", {"t": (x, {})}, {}, {"seed": 0})
+    draws = xr.Dataset({"t": (LAYOUTS["reconstructions"], x)}, attrs={"seed": 0})
     assert is_complete({"seed": 0}, draws, [1], kind="reconstructions")
     assert not is_complete({"seed": 1}, draws, kind="reconstructions")
     assert not is_complete({"seed": 0}, draws, None, kind="reconstructions")

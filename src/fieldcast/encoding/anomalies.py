@@ -145,11 +145,13 @@ class FieldCodec(FieldLayout):
         return torch.from_numpy(calendars.fraction_of_year(times).astype(np.float32))
 
     def decode(
-        self, x: Float[Tensor, "*lead time members variable y x"], times: xr.DataArray, kind: str = "members"
-    ) -> xr.Dataset:
-        """Draws in physical units, by default (time, member, latitude, longitude); see `kinds.LAYOUTS`."""
+        self, x: Float[Tensor, "*lead time members variable y x"], times: xr.DataArray, kind: str = "members",
+        lead: tuple[str, ...] = (),
+    ) -> xr.Dataset:  # fmt: skip
+        """Draws in physical units, of a kind of `kinds.LAYOUTS`; `lead` are their dimensions before time."""
         values = self.to_physical(x.cpu().numpy(), self.climatology_at(times)[:, None])
-        return self.dataset(kind, values, {"time": times, MEMBER: np.arange(x.shape[-4])})
+        coordinates = {"time": times, MEMBER: np.arange(x.shape[-4])}
+        return self.dataset(kind, values, (*lead, "time", MEMBER), coordinates)
 
 
 def climatology_array(

@@ -95,17 +95,19 @@ class FieldLayout:
         return change.of(turned)
 
     def dataset(
-        self, kind: str, values: Float[np.ndarray, "*index variable y x"], index: Mapping[str, Any]
-    ) -> xr.Dataset:
+        self, kind: str, values: Float[np.ndarray, "*lead variable y x"], lead: tuple[str, ...],
+        coordinates: Mapping[str, Any],
+    ) -> xr.Dataset:  # fmt: skip
         """Draws of a kind of `kinds.LAYOUTS` in own units, from values of the tensors in physical or mapped units.
 
-        `index` holds coordinates of the dimensions before the grid.
+        `lead` are the dimensions before the variable, with `coordinates`.
         """
         data = {
-            name: (np.ascontiguousarray(own), dict(self.attrs[name])) for name, own in self.own_values(values)
+            name: ((*lead, *GRID), np.ascontiguousarray(own), dict(self.attrs[name]))
+            for name, own in self.own_values(values)
         }
         grid = {c: (c, getattr(self, c), {"units": UNITS[c], "standard_name": c}) for c in GRID}
-        return as_draws(kind, data, {**index, **grid})
+        return as_draws(kind, xr.Dataset(data, {**coordinates, **grid}))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that a checkpoint stores."""

@@ -67,12 +67,13 @@ def observations_dataset(
     number: Int[Tensor, " time"], truth: xr.Dataset, codec: FieldCodec,
 ) -> xr.Dataset:  # fmt: skip
     """Observations as a data set, with pattern and k of each case and the number of the mask of each time."""
-    data = {v: (own.astype(np.float32), truth[v].attrs) for v, own in codec.own_values(values)}
+    dims = CASE, "time", *GRID
+    data = {v: (dims, own.astype(np.float32), truth[v].attrs) for v, own in codec.own_values(values)}
     coords = {
         "pattern": (CASE, [pattern for pattern, _ in cases]), "k": (CASE, [k for _, k in cases]),
         "mask": ("time", number.numpy().astype(np.int32)), "time": truth["time"], **{c: truth[c] for c in GRID},
     }  # fmt: skip
-    return as_draws("observations", data, coords)
+    return as_draws("observations", xr.Dataset(data, coords))
 
 
 def scored_times(

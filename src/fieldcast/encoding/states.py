@@ -109,7 +109,7 @@ class AnyDayCodec(FieldLayout):
 
     def decode(self, x: States) -> xr.Dataset:
         values = x.cpu().numpy() * self.deviation[:, None, None] + self.mean[:, None, None]
-        return self.dataset("samples", values, {SAMPLE: np.arange(len(x))})
+        return self.dataset("samples", values, (SAMPLE,), {SAMPLE: np.arange(len(x))})
 
     def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
         return -log_prob / cells / math.log(2)
@@ -133,8 +133,8 @@ class ImageCodec:
 
     def decode(self, x: States) -> xr.Dataset:
         grey = image_transforms.grey_values(x.cpu(), self.treatment, self.levels)[:, 0].numpy()
-        attrs = {"units": "1", "long_name": "grey value"}
-        return as_draws("images", {"image": (grey, attrs)}, {SAMPLE: np.arange(len(x))})
+        image = (SAMPLE, "y", "x"), grey, {"units": "1", "long_name": "grey value"}
+        return as_draws("images", xr.Dataset({"image": image}, {SAMPLE: np.arange(len(x))}))
 
     def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
         return image_transforms.bits_per_dim(log_prob, cells, self.treatment, self.levels)

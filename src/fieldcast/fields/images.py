@@ -90,17 +90,11 @@ def combine(train: Pictures, test: Pictures, levels: int, source: str) -> xr.Dat
             f"{test[0].shape[1:]} in the test set: give files of one set."
         )
     grey = np.concatenate([train[0], test[0]])
-    data = as_draws(
-        "images",
-        {"image": (grey.astype(np.float32), {"units": "1", "long_name": "grey value"})},
-        {SAMPLE: np.arange(len(grey)), "y": np.arange(grey.shape[1]), "x": np.arange(grey.shape[2])},
-        {
-            "levels": levels,
-            "train": len(train[0]),
-            "source": source,
-            "digest": digest(grey),
-        },
-    )
+    dims = SAMPLE, "y", "x"
+    image = dims, grey.astype(np.float32), {"units": "1", "long_name": "grey value"}
+    coordinates = {name: np.arange(size) for name, size in zip(dims, grey.shape, strict=True)}
+    attrs = {"levels": levels, "train": len(train[0]), "source": source, "digest": digest(grey)}
+    data = as_draws("images", xr.Dataset({"image": image}, coordinates, attrs))
     if train[1] is None or test[1] is None:
         return data
     return data.assign_coords(label=(SAMPLE, np.concatenate([train[1], test[1]]).astype(np.int64)))

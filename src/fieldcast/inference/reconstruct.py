@@ -164,7 +164,7 @@ def reconstruct(
         name = f"observations {case['pattern'].item()}, {case['k'].item():.3g}"
         for sentence in suspect_messages(suspects(model, c, case, codec), case):
             LOG.warning("%s: %s", name, sentence)
-        result = codec.decode(x[None], observations["time"], "reconstructions")
+        result = codec.decode(x[None], observations["time"], "reconstructions", (CASE,))
         result = result.assign_coords(
             mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}
         )

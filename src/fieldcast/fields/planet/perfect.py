@@ -30,6 +30,7 @@ from fieldcast.fields.planet.dynamics import Moment, Planet
 from fieldcast.fields.planet.options import YEAR, PlanetOptions
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import Map, stored, weather, with_attributes
+from fieldcast.geometry import GRID
 from fieldcast.kinds import CF, LEAD, MEMBER, START, InitialTimes, as_draws
 from fieldcast.runtime import Progress
 
@@ -151,4 +152,6 @@ def to_dataset(
         "latitude": grid.latitude,
         "longitude": grid.longitude,
     }
-    return with_attributes(as_draws("forecasts", {name: (x, {}) for name, x in values.items()}, coords))
+    dims = LEAD, START, MEMBER, *GRID
+    forecasts = xr.Dataset({name: (dims, x) for name, x in values.items()}, coords)
+    return with_attributes(as_draws("forecasts", forecasts))

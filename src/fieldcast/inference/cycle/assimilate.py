@@ -163,7 +163,8 @@ def members_dataset(
 ) -> xr.Dataset:  # fmt: skip
     """Members of one time in physical units; cells that do not exist are NaN."""
     x = x.float().cpu().masked_fill(~filter.space.exists.cpu(), torch.nan)
-    result = codec.decode(x[:, :, None], observations["time"][[index]], "analyses")
+    time = observations["time"][[index]]
+    result = codec.decode(x[:, :, None], time, "analyses", (kinds.STATE, kinds.CASE))
     labels = {name: observations[name] for name in ("pattern", "k")}
     return result.assign_coords({kinds.STATE: list(STATES), "mask": observations["mask"][[index]], **labels})
 

@@ -26,7 +26,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.quantities import Clip
 from fieldcast.fields.units import Conversion
 from fieldcast.geometry import GRID
-from fieldcast.kinds import CASE, CF, LEAD, MEMBER, START, STEP, InitialTimes
+from fieldcast.kinds import CASE, CF, LEAD, MEMBER, START, STEP, InitialTimes, as_draws
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
 from fieldcast.models.layers.crps import fair_crps
@@ -225,7 +225,7 @@ def lead_dataset(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.
     valid = xr.DataArray(forecaster.valid(ensemble.number), dims="time")
     piece = codec.decode(x, valid).rename(time=START).expand_dims(LEAD)
     lead, attrs = model.space.time_step.lead
-    return piece.assign_coords(
+    return as_draws("forecasts", piece).assign_coords(
         {START: (START, forecaster.times, CF[START]), LEAD: (LEAD, [ensemble.number * lead], attrs)}
     )
 
@@ -502,4 +502,4 @@ def snapshots_of(forecaster: EnsembleForecaster, snapshots_by_step: Mapping[int,
         .expand_dims({STEP: [number]})
         for number, x in sorted(snapshots_by_step.items())
     ]
-    return xr.concat(pieces, STEP) if pieces else xr.Dataset()
+    return as_draws("snapshots", xr.concat(pieces, STEP)) if pieces else xr.Dataset()

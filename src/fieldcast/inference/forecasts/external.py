@@ -92,9 +92,11 @@ def scored_forecasts(
         valid = {v: Encoding.of(piece[v]).masked(piece[v]) for v in names}
         for v in names:
             refuse_fills(valid[v], searches[v], number == len(lead) - 1, where)
-        data = {v: (by_variable[v].of(valid[v].values).astype(np.float32), fields[v].attrs) for v in names}
+        data = {
+            v: (DIMS, by_variable[v].of(valid[v].values).astype(np.float32), fields[v].attrs) for v in names
+        }
         attrs = {"starts": initial_times["digest"], "source": where, "piece": number, "pieces": len(lead)}
-        yield as_draws("forecasts", data, coords, attrs)
+        yield as_draws("forecasts", xr.Dataset(data, coords, attrs))
 
 
 def search_for_fills(forecasts: xr.DataArray, truth: xr.DataArray) -> Search:

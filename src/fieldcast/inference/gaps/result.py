@@ -77,11 +77,9 @@ def as_fields(
                 draws = gappy.to_grid(torch.from_numpy(own_members(gappy, filling, variable)), v)
                 np.copyto(draws, np.nan, where=beyond[:, None])
                 np.copyto(draws, observed[:, None], where=np.isfinite(observed)[:, None])
-            result[f"{name}_members"] = (
-                LAYOUTS["members"],
-                draws,
-                dict(attributes(layout, name, "members")),
-            )
+            described = dict(attributes(layout, name, "members"))
+            drawn = xr.Variable(("time", MEMBER, *GRID), draws, described)
+            result[f"{name}_members"] = drawn.transpose(*LAYOUTS["members"])
     return result
 
 
