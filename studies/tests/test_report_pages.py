@@ -36,12 +36,12 @@ def test_the_interval_over_seeds_is_that_of_welch(script, monkeypatch):
     import pandas as pd
     from scipy.stats import ttest_ind
 
-    values = {False: [1.0, 2.0, 4.0], True: [3.0, 5.0, 5.5, 6.0]}
+    values = {"a": [1.0, 2.0, 4.0], "b": [3.0, 5.0, 5.5, 6.0]}
     monkeypatch.setattr(
-        script, "recorded", lambda claim, of_reference=False: pd.DataFrame({"elbo": values[of_reference]})
+        script, "recorded", lambda table, name, label="": pd.DataFrame({"elbo": values[name]})
     )
     ((_, found),) = script.over_seeds(script.Compared("002", "", "sample.a", "sample.b", "elbo"))
-    expected = ttest_ind(values[False], values[True], equal_var=False).confidence_interval(0.95)
+    expected = ttest_ind(values["a"], values["b"], equal_var=False).confidence_interval(0.95)
     assert found[3:] == pytest.approx(tuple(expected))
 
 
@@ -50,10 +50,10 @@ def test_a_single_seed_has_the_interval_of_the_choice_of_images(script, monkeypa
     import pandas as pd
 
     lines = {
-        False: pd.DataFrame({"kid": [30.0], "kid_half": [3.0]}),
-        True: pd.DataFrame({"kid": [10.0], "kid_half": [4.0]}),
+        "a": pd.DataFrame({"kid": [30.0], "kid_half": [3.0]}),
+        "b": pd.DataFrame({"kid": [10.0], "kid_half": [4.0]}),
     }
-    monkeypatch.setattr(script, "recorded", lambda claim, of_reference=False: lines[of_reference])
+    monkeypatch.setattr(script, "recorded", lambda table, name, label="": lines[name])
     claim = script.Compared("002", "", "sample.a", "sample.b", "kid")
     assert script.over_seeds(claim) == [("", script.Difference(30, 10, 20, 15, 25))]
     assert script.verdict_of(claim, [script.over_seeds(claim)[0][1]]) == "does not"
@@ -62,11 +62,11 @@ def test_a_single_seed_has_the_interval_of_the_choice_of_images(script, monkeypa
 def test_a_row_is_compared_with_the_row_of_its_own_table(script):
     """Rows of other tables have the same experiment with other parameters, labelled, of one seed each."""
     claim = next(claim for claim in script.compared("001") if claim.experiment.endswith("by_class"))
-    reference = script.recorded(claim, True)
+    reference = script.recorded(claim.table, claim.names[1])
     assert list(reference.index.get_level_values("seed")) == [0, 1, 2]
     assert len(set(reference.index.get_level_values("row"))) == 1
     ddpm = next(claim for claim in script.compared("002") if claim.experiment == "sample.ddpm")
-    assert len(script.recorded(ddpm)) == 1
+    assert len(script.recorded(ddpm.table, ddpm.names[0], ddpm.label)) == 1
 
 
 def test_epochs_in_captions_are_those_of_the_trainings(script):
