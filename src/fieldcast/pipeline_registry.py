@@ -13,7 +13,7 @@ from kedro.pipeline import Pipeline
 
 from fieldcast.app.conf_source import left_out, parameters, source_of_data
 from fieldcast.experiments import Experiment, listed_experiments, requirements, selections
-from fieldcast.pipelines.names import INGESTING, STANDALONE, TRAINING
+from fieldcast.pipelines.names import INGESTING, STANDALONE
 from fieldcast.pipelines.reporting.pipeline import comparison
 from fieldcast.tasks import TASKS
 
@@ -76,9 +76,10 @@ def stamp(experiment: Experiment, shared: set[str]) -> Pipeline:
     """The stages of an experiment; a data set with the name of a role is the checkpoint used in that role."""
     task, stages, trained = TASKS[experiment.task], Pipeline([]), experiment.draws_from
     tags = {task.name, *([experiment.about.family] if experiment.about.family else [])}
-    for name in (name for name in task.stages if experiment.trains or name not in TRAINING):
+    for name in task.stages:
         part = stage(name, experiment=experiment, outputs=stages.all_outputs())
-        stages += boxed(name, part, {name, *tags})
+        if experiment.trains or "checkpoint" not in part.all_outputs():
+            stages += boxed(name, part, {name, *tags})
     renamed = {name: name for name in shared}
     renamed |= {role: f"{address}.checkpoint" for role, address in experiment.uses.items()}
     renamed["checkpoint"] = f"{trained}.checkpoint"

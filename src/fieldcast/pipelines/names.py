@@ -32,7 +32,6 @@ RENAMED_COMMANDS = {
     "cycle": "it is `record-cycle` now",
     "slurm": "start the jobs of dask-jobqueue instead, see docs/scale.md",
 }
-TRAINING = ("training", "calibration")  # stages that make an experiment's own checkpoint
 
 
 def task_dataset(task: str, part: str) -> str:
@@ -48,11 +47,6 @@ def address_of(namespace: str | None) -> str:
     """
     task, dot, rest = (namespace or "").partition(".")
     return task + dot + rest.partition(".")[0] if dot else ""
-
-
-def stage_of(namespace: str | None) -> str:
-    """The stage of a node, the last part of its namespace; empty for a node without one."""
-    return (namespace or "").rpartition(".")[2]
 
 
 # inputs that many nodes share, by argument

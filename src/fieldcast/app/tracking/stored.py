@@ -16,7 +16,7 @@ from kedro.pipeline.node import Node
 from fieldcast.app.tracking.models import LoggedCheckpoint
 from fieldcast.datasets.base import location
 from fieldcast.errors import InputError
-from fieldcast.pipelines.names import TRAINING, address_of, stage_of
+from fieldcast.pipelines.names import address_of
 
 PARENT = ""  # the name of the parent run among the addresses of experiments
 REPORTING = "reporting"  # tag of the nodes of the results page
@@ -125,7 +125,9 @@ def contexts(pipeline: Pipeline) -> dict[str, str]:
 
     For PARENT it is the first of these that an experiment has; preparation where nothing is drawn, scored or shown.
     """
-    trained = {experiment_of(node) for node in pipeline.nodes if stage_of(node.namespace) in TRAINING}
+    trained = {
+        experiment_of(node) for node in pipeline.nodes if f"{experiment_of(node)}.checkpoint" in node.outputs
+    }
     each = {experiment_of(node): "evaluation" for node in pipeline.nodes}
     each |= dict.fromkeys(trained, "training")
     is_shown = any(REPORTING in node.tags for node in pipeline.nodes)
