@@ -16,12 +16,12 @@ from refusals import weather
 
 import fieldcast
 from fieldcast import arguments, runtime
-from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
 from fieldcast.inference.cycle.record_cycle import RecordCycle
 from fieldcast.inference.gaps.filling import TrustLimits
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.replicas import choose_device
 
 CONF = Path(__file__).parents[1] / "conf"
 MODEL = "reconstruct.climatology"

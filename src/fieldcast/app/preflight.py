@@ -310,7 +310,7 @@ def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 def check_device(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     """Raise InputError for a device that is not available."""
     if "params:device" in pipeline.inputs():
-        from fieldcast.encoding.device import choose_device
+        from fieldcast.models.replicas import choose_device
 
         choose_device(catalog.load("params:device"))
 

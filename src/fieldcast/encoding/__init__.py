@@ -11,6 +11,5 @@ stations        a table of stations as observations between cells
 gappy_record    a record with missing values as a matrix of times and cells
 initial_times   the initial times of forecasts, shared by every method
 event_thresholds  thresholds of events, shared by every method
-device          the device of a run
 options         user options for observations and initial times
 """

@@ -23,7 +23,6 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from fieldcast import geometry
-from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.encoding.options import TrainingMasks
 from fieldcast.errors import InputError
@@ -39,6 +38,7 @@ from fieldcast.models.gaps.record import Filler
 from fieldcast.models.gaps.trial import run_trial
 from fieldcast.models.masks import draw as draw_masks
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.replicas import choose_device
 from fieldcast.models.space import Space
 from fieldcast.scores.numbers import significant
 

@@ -22,7 +22,6 @@ from fieldcast import arguments, calendars, runtime
 from fieldcast.arguments import nearest, write_named
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint, pack, read_header, unpack
-from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.stations import times_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
@@ -47,7 +46,7 @@ from fieldcast.inference.stations.observations import (
     with_stations,
 )
 from fieldcast.kinds import CF, LEAD, MEMBER, START
-from fieldcast.models.replicas import replicate
+from fieldcast.models.replicas import choose_devices, replicate
 
 LOG = logging.getLogger(__name__)
 

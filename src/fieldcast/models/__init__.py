@@ -6,7 +6,7 @@ random_streams   the only source of randomness: a counter-based generator keyed 
 configuration    checks the YAML of a model against the annotations of its constructor, and builds the model; options:
                  ranges and names of values; source_code: digests of the code of the classes
 capabilities     optional capabilities of a model: density, latents, snapshots of a chain, analysis step
-replicas         a model on several devices, which draw side by side; checks of what its methods return
+replicas         the devices of a run, and a model on several of them side by side; checks of what its methods return
 masks            observed cells: one function for each pattern
 gaps             records with missing values: expectation-maximisation, DINEOF, a Kalman smoother, kriging
 gaussian         components of Gaussian models: covariances, Kalman gains, grid points, training series, seasons

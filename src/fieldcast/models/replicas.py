@@ -1,4 +1,4 @@
-"""Replicas of a model on several devices, which draw at the same time, each for a share of the contexts.
+"""The devices of a run, and replicas of a model on several, which draw at once, each for a share of the contexts.
 
 A draw is a function of seed, datum and member (`random_streams`), so its random numbers do not depend on how the
 contexts are divided; states agree up to rounding that depends on the batch size.
@@ -17,12 +17,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fieldcast import arguments
 from fieldcast.errors import InputError
 from fieldcast.models.core import Context, Model, Terms
 from fieldcast.models.random_streams import RandomStreams
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this name; "auto" is the GPU if there is one, else the CPU."""
+    arguments.text(name, "device", "auto")
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):
+        available = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"
+        raise InputError(f"device '{name}' is not available here: set device to {available}.") from None
+
+
+def choose_devices(name: str) -> list[torch.device]:
+    """The devices that draw in parallel: all GPUs, if there are any, for "auto" and "cuda"; else the named device."""
+    device = choose_device(name)
+    if device.type == "cuda" and name in ("auto", "cuda"):
+        return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+    return [device]
 
 
 def replicate(model: M, devices: Sequence[torch.device]) -> M:

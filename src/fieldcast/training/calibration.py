@@ -19,7 +19,6 @@ from fieldcast import lineage
 from fieldcast.encoding import checkpoint
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, pack, unpack
-from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Calibration, CycledAssimilation, Sparsification
 from fieldcast.encoding.tensor_file import pack_state, resume
 from fieldcast.errors import InputError
@@ -31,6 +30,7 @@ from fieldcast.models.assimilation.filter import CycleStep, Filter, cycle
 from fieldcast.models.core import Context, Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.replicas import choose_device
 from fieldcast.models.space import evenly
 from fieldcast.runtime import Progress
 from fieldcast.training.loop import HISTORY, Saved, finished_files

@@ -21,7 +21,6 @@ from torch import Tensor
 from fieldcast import arguments, calendars, runtime
 from fieldcast.atomic import write_atomically
 from fieldcast.encoding.anomalies import space_of
-from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
@@ -52,6 +51,7 @@ from fieldcast.models.gaps.sampled_modes import SampledModes
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams, batch_index, generator_for, seed_for
+from fieldcast.models.replicas import choose_device
 from fieldcast.models.space import Space, evenly
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initial_model

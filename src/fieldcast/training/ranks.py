@@ -19,8 +19,8 @@ import torch.distributed as dist
 from jaxtyping import Int
 from torch import Tensor
 
-from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
+from fieldcast.models.replicas import choose_device
 from fieldcast.training.options import Fit
 
 

@@ -13,7 +13,6 @@ import xarray as xr
 
 from fieldcast import lineage
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, Codec, codec_digest, pack, read_header, unpack
-from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import ImageCodec
 from fieldcast.errors import InputError, counted
@@ -26,6 +25,7 @@ from fieldcast.models.configuration import build
 from fieldcast.models.core import Combined, Model, Solved, Trained
 from fieldcast.models.likelihoods import Bernoulli
 from fieldcast.models.options import BINARY
+from fieldcast.models.replicas import choose_device
 from fieldcast.models.source_code import code_of
 from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches

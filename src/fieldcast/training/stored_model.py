@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fieldcast.encoding.checkpoint import Checkpoint, model_digest, read_header, unpack
-from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import ImageCodec
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.compatibility import require_grid_of_model, require_same_variables
 from fieldcast.lineage import require
-from fieldcast.models.replicas import replicate
+from fieldcast.models.replicas import choose_devices, replicate
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
 from fieldcast.training.task import TrainingTask

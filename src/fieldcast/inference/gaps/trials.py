@@ -21,7 +21,6 @@ from torch import Tensor
 
 from fieldcast import calendars, runtime
 from fieldcast.encoding.checkpoint import FORMAT
-from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
 from fieldcast.encoding.tensor_file import pack_state, resume, tensor_digest, unpack_state
 from fieldcast.errors import InputError
@@ -52,6 +51,7 @@ from fieldcast.models.gaps.reach import nearest_observation, present_variables
 from fieldcast.models.gaps.record import Filler, Parameters, Record
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, crps_of_each, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
+from fieldcast.models.replicas import choose_device
 from fieldcast.models.source_code import code_in
 from fieldcast.runtime import Hurry, Progress, until_interrupted
 

@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
 from fieldcast.calendars import TimeStep
-from fieldcast.encoding.device import choose_device
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import (
@@ -54,6 +53,7 @@ from fieldcast.inference.stations.surfaces import MIN_STATIONS_OF_DRIFT, Surface
 from fieldcast.inference.stations.suspects import places, without_suspects
 from fieldcast.inference.stations.tracks import FittedTracks, Readings, fit_tracks, moves
 from fieldcast.innovations import MAX_INNOVATION
+from fieldcast.models.replicas import choose_device
 from fieldcast.scores.held_out import COLUMNS, NO_UNIT, as_text
 
 LOG = logging.getLogger(__name__)

@@ -33,9 +33,8 @@ def cycle(
     are kept."""
     from fieldcast.encoding.checkpoint import unpack
     from fieldcast.encoding.cycle_observations import require_cycle_observations
-    from fieldcast.encoding.device import choose_devices
     from fieldcast.inference.cycle.assimilate import Assimilator, assimilate
-    from fieldcast.models.replicas import replicate
+    from fieldcast.models.replicas import choose_devices, replicate
     from fieldcast.tasks.assimilate import draws_made_from, problem_of
     from fieldcast.training.stored_model import StoredModel
 
@@ -71,9 +70,8 @@ def forecast(
     """Scores of forecasts from the analyses and from the truth, lead by lead; those of an earlier run are kept."""
     from fieldcast.encoding.anomalies import FieldCodec
     from fieldcast.encoding.checkpoint import unpack
-    from fieldcast.encoding.device import choose_devices
     from fieldcast.inference.forecasts.ensemble import scores_by_lead
-    from fieldcast.models.replicas import replicate
+    from fieldcast.models.replicas import choose_devices, replicate
 
     checkpoint = unpack(forecast, "the checkpoint in the role 'forecast'")
     sources = leads_made_from(draws, forecast, fields, assimilation, seed, limits)
