@@ -14,10 +14,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.quantities import Quantities, near, part_names
 from fieldcast.fields.units import Conversion
-from fieldcast.geometry import GRID
+from fieldcast.geometry import GRID, require_same_grid
 from fieldcast.kinds import as_draws
 
 UNITS = dict(zip(GRID, ("degrees_north", "degrees_east"), strict=True))
@@ -56,6 +57,25 @@ class FieldLayout:
         """Names of the variables of data sets."""
         owner = {part: name for name, each in self.quantities.items() for part in part_names(name, each)}
         return tuple(dict.fromkeys(owner.get(part, part) for part in self.variables))
+
+    @property
+    def grid(self) -> dict[str, Float[np.ndarray, " cell"]]:
+        """Latitudes and longitudes, by axis."""
+        return {axis: getattr(self, axis) for axis in GRID}
+
+    def require_grid(self, data: xr.Dataset, where: str) -> None:
+        """Raise an InputError unless data, which `where` names, have these latitudes and longitudes."""
+        remedy = f"interpolate {where} to the model's grid, or train on this grid"
+        require_same_grid(data, self.grid, where, "the model", remedy)
+
+    def require_variables(self, fields: xr.Dataset) -> None:
+        """Raise an InputError unless fields have these variables."""
+        variables = conventions.time_varying(fields)
+        if set(variables) != set(self.names):
+            raise InputError(
+                f"the fields are of {', '.join(variables)}, the checkpoint of {', '.join(self.names)}: "
+                "train the experiment again, on these data."
+            )
 
     def parts(self, name: str) -> list[int]:
         """Numbers of the parts of a variable in the tensors."""
@@ -106,7 +126,7 @@ class FieldLayout:
             name: ((*lead, *GRID), np.ascontiguousarray(own), dict(self.attrs[name]))
             for name, own in self.own_values(values)
         }
-        grid = {c: (c, getattr(self, c), {"units": UNITS[c], "standard_name": c}) for c in GRID}
+        grid = {c: (c, x, {"units": UNITS[c], "standard_name": c}) for c, x in self.grid.items()}
         return as_draws(kind, xr.Dataset(data, {**coordinates, **grid}))
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -14,13 +14,12 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.calendars import with_rounded_times
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.errors import InputError, counted
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import KEPT_ATTRS
 from fieldcast.fields.encoding import Search
 from fieldcast.fields.quality import MAX_FINITE, refuse_fills
-from fieldcast.geometry import GRID, counted_from, different_axis, require_same_grid
+from fieldcast.geometry import GRID, counted_from, different_axis
 from fieldcast.models.space import Space
 
 LOG = logging.getLogger(__name__)
@@ -49,9 +48,9 @@ def match_model(
     data = data[[*codec.names, *(name for name in beside if name in data)]].sortby("latitude")
     longitude = counted_from(data["longitude"].values, codec.longitude.min())
     shifted = data.assign_coords(longitude=longitude).sortby("longitude")
-    data = data if different_axis(grid_of(codec), shifted) else shifted
-    require_grid_of_model(data, codec, where)
-    data = data.assign_coords(grid_of(codec)).load()
+    data = data if different_axis(codec.grid, shifted) else shifted
+    codec.require_grid(data, where)
+    data = data.assign_coords(codec.grid).load()
     for v in codec.names:
         odd = (np.abs(data[v]) >= MAX_FINITE).any(GRID).values
         if odd.any():
@@ -164,25 +163,4 @@ def refuse_wrong_units(
         raise InputError(
             f"half of the values of '{variable}' in {where} are more than {departure:.3g} anomaly standard deviations "
             f"from the climatology: check that they are in {units}, {source}."
-        )
-
-
-def grid_of(codec: FieldCodec | AnyDayCodec) -> dict[str, Float[np.ndarray, " cell"]]:
-    """Latitudes and longitudes of a codec, by axis."""
-    return {axis: getattr(codec, axis) for axis in GRID}
-
-
-def require_grid_of_model(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, where: str) -> None:
-    """Raise an InputError unless `where` has the latitudes and longitudes of the model."""
-    remedy = f"interpolate {where} to the model's grid, or train on this grid"
-    require_same_grid(data, grid_of(codec), where, "the model", remedy)
-
-
-def require_same_variables(fields: xr.Dataset, codec: FieldCodec | AnyDayCodec) -> None:
-    """Raise an InputError unless the fields have the variables of the checkpoint."""
-    variables = conventions.time_varying(fields)
-    if set(variables) != set(codec.names):
-        raise InputError(
-            f"the fields are of {', '.join(variables)}, the checkpoint of {', '.join(codec.names)}: "
-            "train the experiment again, on these data."
         )

@@ -10,7 +10,6 @@ from fieldcast.encoding.checkpoint import Checkpoint, model_digest, read_header,
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import ImageCodec
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.inference.compatibility import require_grid_of_model, require_same_variables
 from fieldcast.lineage import require
 from fieldcast.models.replicas import choose_devices, replicate
 from fieldcast.training.options import Fit
@@ -59,8 +58,8 @@ class StoredModel:
         self._require(recipe.options())
         trained = unpack(self.checkpoint, self._where, self.model)
         if not isinstance(trained.codec, ImageCodec):
-            require_same_variables(data.fields, trained.codec)
-            require_grid_of_model(data.fields, trained.codec, "the data set")
+            trained.codec.require_variables(data.fields)
+            trained.codec.require_grid(data.fields, "the data set")
         self._require(self._lineage(recipe, data))
         return replace(trained, model=replicate(trained.model, choose_devices(self.device)))
 
