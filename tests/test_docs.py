@@ -29,6 +29,7 @@ from fieldcast.inference.options import File
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
+from fieldcast.tasks import TASKS
 from studies.stored_pictures import stale
 
 ROOT = Path(__file__).parents[1]
@@ -278,4 +279,5 @@ def test_packages_list_their_modules() -> None:
             continue
         words = set(re.findall(r"\w+", ast.get_docstring(ast.parse(init.read_text())) or ""))
         modules = {file.stem for file in package.glob("*.py")} - {"__init__"}
+        modules -= {*TASKS}  # which `tasks/records.py` lists
         assert modules <= words, f"{package.name} does not list {', '.join(sorted(modules - words))}"

@@ -16,7 +16,7 @@ from fieldcast.experiments import roles
 from fieldcast.figures.forecast_maps import cycle_film
 from fieldcast.figures.style import Chart, percent
 from fieldcast.report.events import BrierSkillTables, event_figures
-from fieldcast.report.glossary import Glossary, metrics_of
+from fieldcast.report.glossary import Glossary
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.scores_by_case import Observed, ScoresByCase
@@ -42,7 +42,7 @@ class Assimilate(Reconstruct):
     template: ClassVar[str] = "assimilate"
     drawn: ClassVar[str] = "analyses"
     guide: ClassVar[Glossary] = Glossary(
-        lambda: (*metrics_of("assimilate"), *EVENT_METRICS.values()), Reconstruct.guide.terms
+        lambda: (*ASSIMILATE.metrics.values(), *EVENT_METRICS.values()), Reconstruct.guide.terms
     )
 
     def __post_init__(self) -> None:

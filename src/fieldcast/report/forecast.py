@@ -28,7 +28,7 @@ from fieldcast.kinds import LEAD, InitialTimes
 from fieldcast.report.comparisons import fed_on_mean, representative_cases, shared_context
 from fieldcast.report.events import BrierSkillTables, event_figures
 from fieldcast.report.first_screen import FEW_TIMES, MIN_INITIAL_TIMES, ROLLOUTS, general_doubts
-from fieldcast.report.glossary import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Glossary, metrics_of
+from fieldcast.report.glossary import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Glossary
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.scores_by_case import Lead, ScoresByCase
@@ -84,7 +84,8 @@ class Forecast(Results):
     layout: ClassVar[Layout | None] = FORECAST
     drawn: ClassVar[str] = "forecasts"
     guide: ClassVar[Glossary] = Glossary(
-        lambda: (*metrics_of("forecast"), *EVENT_METRICS.values()), (ANOMALY_DEVIATIONS, INTERVALS, BLEW_UP)
+        lambda: (*FORECAST.metrics.values(), *EVENT_METRICS.values()),
+        (ANOMALY_DEVIATIONS, INTERVALS, BLEW_UP),
     )
     files: ClassVar[Mapping[str, str]] = {
         "stability.csv": "each step of the long rollouts",

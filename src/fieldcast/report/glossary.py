@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.score_info import ScoreInfo
 
 
@@ -21,11 +20,6 @@ class Glossary(NamedTuple):
 
     scores: Callable[[], Iterable[ScoreInfo]]
     terms: tuple[Term, ...] = ()
-
-
-def metrics_of(task: str) -> tuple[ScoreInfo, ...]:
-    """The scores in the leaderboard of a task, except for those of events and of samples."""
-    return tuple(metric for metric in METRICS.values() if task in metric.tasks)
 
 
 def explanations(guides: Iterable[Glossary]) -> list[tuple[str, str]]:

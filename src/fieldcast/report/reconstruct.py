@@ -27,7 +27,6 @@ from fieldcast.report.glossary import (
     INTERVALS,
     UNOBSERVED_CELLS,
     Glossary,
-    metrics_of,
 )
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
@@ -76,7 +75,7 @@ class Reconstruct(Results):
     layout: ClassVar[Layout | None] = RECONSTRUCT
     drawn: ClassVar[str] = "reconstructions"
     guide: ClassVar[Glossary] = Glossary(
-        lambda: metrics_of("reconstruct"),
+        lambda: tuple(RECONSTRUCT.metrics.values()),
         (ANOMALY_DEVIATIONS, INTERVALS, UNOBSERVED_CELLS, EFFECTIVE_RESOLUTION),
     )
 

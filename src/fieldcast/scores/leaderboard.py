@@ -24,7 +24,10 @@ from fieldcast.scores.statistics_table import STEP
 
 @dataclass(frozen=True)
 class Layout:
-    """A task's leaderboard: the columns that name a case, and the scores that `METRICS` gives the task."""
+    """A leaderboard: the columns that name a case, and the task whose scores in `METRICS` it holds.
+
+    A task may hold the scores of another one.
+    """
 
     task: str
     by: tuple[str, ...]
