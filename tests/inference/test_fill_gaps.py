@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,25 @@ def test_a_condition_leaves_the_errors_of_a_record_without_its_bad_pixels(
     for name in ("sst", "sst_spread", "sst_flag"):
         np.testing.assert_array_equal(kept[name], without[name])
     assert rmse(fieldcast.fill_gaps(record), truth) > 2 * rmse(kept, truth)
+
+
+@pytest.mark.parametrize("use", [fieldcast.fill_gaps, fieldcast.explore])
+def test_a_variable_that_cannot_be_decoded_is_named(use, gappy: xr.Dataset, tmp_path: Path) -> None:
+    path, x = tmp_path / "damaged.nc", gappy["sst"].values
+    stored = {name: {"fletcher32": True, "chunksizes": (20, ROWS, COLUMNS)} for name in ("sst", "sound")}
+    gappy.assign(sound=gappy["sst"] + 1)[["sound", "sst"]].to_netcdf(path, encoding=stored)
+    content, place = (
+        path.read_bytes(),
+        x[150, np.isfinite(x[150]).all(1)][:1].tobytes() or x[150, 0].tobytes(),
+    )
+    assert content.count(place) == 1
+    path.write_bytes(content.replace(place, bytes(len(place))))
+    sentence = (
+        r"^the variable 'sst' of the data set cannot be read to its end \(NetCDF: [^)]*\): copy or download its file "
+        r"again, and open that\.$"
+    )
+    with xr.open_dataset(path) as damaged, pytest.raises(InputError, match=sentence):
+        use(damaged)
 
 
 def rmse(filled: xr.Dataset, truth: xr.Dataset) -> float:

@@ -53,8 +53,9 @@ def ingest(
 
     Fewer times than `fewest`, by default what training needs, are refused. `gaps` and `missing` are those of `Source`.
     """
-    fields = to_contract(as_record(dataset, where), where, curvilinear=fills_gaps(gaps, missing))
-    return _repaired(fields, where, gaps, fewest, missing)
+    with reading(where, Exception, of=dataset):
+        fields = to_contract(as_record(dataset, where), where, curvilinear=fills_gaps(gaps, missing))
+    return _repaired(fields, where, gaps, fewest, missing, of=dataset)
 
 
 def ingest_contract(
@@ -69,15 +70,16 @@ def ingest_contract(
 
 
 def _repaired(
-    fields: xr.Dataset, where: str, gaps: Gaps, fewest: int, missing: Missing, part: bool = False
-) -> tuple[xr.Dataset, pd.DataFrame]:
-    """Repair and check a data set in the layout of `to_contract`, as `ingest` does."""
+    fields: xr.Dataset, where: str, gaps: Gaps, fewest: int, missing: Missing, part: bool = False,
+    of: xr.Dataset | None = None,
+) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
+    """Repair and check a data set in the layout of `to_contract`, as `ingest` does; `of` is the one that was given."""
     require_variables(fields, where)
     notes = _noted(fields, where)
     if fields.nbytes <= MAX_MEMORY_BYTES:
-        with reading(where, Exception):
+        with reading(where, Exception, of=of):
             fields = fields.load()
-    with reading(where, OSError, RuntimeError):
+    with reading(where, OSError, RuntimeError, of=of):
         fields, land = _without_land(fields, where, missing)
         if fills_gaps(gaps, missing):
             fewest = min(fewest, FEWEST_TO_FILL)

@@ -81,19 +81,42 @@ def read_file(
 
 
 @contextmanager
-def reading(where: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Convert errors while values are read to InputError; opening a file reveals neither damage nor a lost network."""
+def reading(where: str, *kinds: type[Exception], of: xr.Dataset | None = None) -> Iterator[None]:
+    """Convert errors while values are read to InputError; opening a file reveals neither damage nor a lost network.
+
+    `of` is a data set that the caller has opened: the message names its first variable that cannot be read, and if all
+    can be, the error stays as it is.
+    """
     try:
         yield
     except InputError:
         raise
     except kinds as error:
+        if of is not None:
+            name = unreadable(of)
+            if name is None:
+                raise
+            raise InputError(
+                f"the variable '{name}' of {where} cannot be read to its end ({first_line(error)}): copy or download "
+                "its file again, and open that."
+            ) from error
         remedy = (
             "try again, or copy the store to this machine"
             if is_remote(where.strip("'"))
             else "copy or download it again"
         )
         raise InputError(f"{where} cannot be read to its end ({first_line(error)}): {remedy}") from error
+
+
+def unreadable(dataset: xr.Dataset) -> str | None:
+    """The first variable of a data set whose values cannot be read; None if all can be."""
+    for name, array in dataset.variables.items():
+        try:
+            for number in range(array.shape[0] if array.ndim else 1):
+                _ = array[number].values if array.ndim else array.values
+        except Exception:
+            return str(name)
+    return None
 
 
 def first_line(text: object) -> str:

@@ -29,7 +29,7 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import time_varying, to_contract
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.observation_error import separate_errors
-from fieldcast.fields.opening import open_file
+from fieldcast.fields.opening import open_file, reading
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.quantities import AUTO, Quantities, mapped
 from fieldcast.fields.selection import satisfying
@@ -162,8 +162,11 @@ def fill_gaps(
     )  # fmt: skip
 
     def selected(options: Mapping[str, Any]) -> Granule:
-        part = dataset if options["where"] is None else satisfying(dataset, options["where"], "the data set")
-        return Granule(to_contract(part, "the data set", curvilinear=True), part, "the data set")
+        with reading("the data set", Exception, of=dataset):
+            part = (
+                dataset if options["where"] is None else satisfying(dataset, options["where"], "the data set")
+            )
+            return Granule(to_contract(part, "the data set", curvilinear=True), part, "the data set")
 
     stored: FitFile | None = None
     if append is None:
