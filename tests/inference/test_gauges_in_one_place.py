@@ -16,7 +16,7 @@ from fieldcast.inference.stations.held_out import clusters_of
 from fieldcast.inference.stations.kriging import krige
 from fieldcast.inference.stations.suspects import labels, places, variance_within, without_suspects
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
-from tests.inference.gauge_network import STATIONS, network
+from tests.inference.gauge_network import STATIONS, TIMES, network
 
 ERROR = 1.0
 
@@ -185,3 +185,39 @@ def test_neighbours_outvote_a_wrong_link() -> None:
     tenfold = difference + np.array([0, 0, 1, 0, 1, 1])
     label = labels(4, pairs, tenfold, correlation)
     assert list(label[0] - label) == [0, 0, 0, 1]
+
+
+def test_the_result_lists_the_stations_with_their_readings_and_why_some_are_not_used() -> None:
+    """One in tenths of the unit, one below absolute zero, one with seven readings less than the others."""
+    table = network()
+    of = {name: table["station"] == name for name in ("S01", "S03", "S05")}
+    table.loc[of["S03"], "value"] *= 10
+    table.loc[of["S05"], "value"] -= 400
+    table = table.drop(index=table.index[of["S01"]][:7])
+    fields = fieldcast.grid_stations(table, resolution=5.0, device="cpu")
+    listed = fields[
+        ["station_latitude", "station_longitude", "t2m_readings", "station_not_used"]
+    ].to_dataframe()
+    places = table.drop_duplicates("station").set_index("station")
+    assert sorted(listed.index) == sorted(places.index)
+    for name, column in (("station_latitude", "lat"), ("station_longitude", "lon")):
+        np.testing.assert_allclose(listed[name], places[column].reindex(listed.index), atol=1e-9)
+    expected = {name: TIMES for name in places.index} | {"S01": TIMES - 7, "S03": 0, "S05": 0}
+    assert listed["t2m_readings"].to_dict() == expected
+    reasons = listed["station_not_used"]
+    assert reasons[reasons != ""].to_dict() == {
+        "S03": "t2m: likely in another unit than its neighbours",
+        "S05": "t2m: no reading is a possible value",
+    }
+    assert "24 stations, 2 of them not used for each variable that they have" in fields.attrs["comment"]
+
+
+def test_stations_west_of_greenwich_are_listed_where_they_are_and_a_table_without_names_by_place() -> None:
+    table = network().drop(columns="station")
+    table["lon"] -= 6.0
+    fields = fieldcast.grid_stations(table, resolution=5.0, device="cpu")
+    places = table.drop_duplicates(["lat", "lon"])
+    np.testing.assert_allclose(np.sort(fields["station_longitude"]), np.sort(places["lon"]), atol=1e-9)
+    assert sorted(fields["station"].values) == sorted(
+        f"{y:g} {x:g}" for y, x in places[["lat", "lon"]].to_numpy()
+    )

@@ -190,7 +190,7 @@ def test_the_spread_is_right_at_held_out_stations_and_doubtful_readings_are_list
     assert len(result.by_station) == 4 * STATIONS
     fields = result.fields
     assert fields["t"].attrs["units"] == "K" and "instrument" in fields["t_spread"].attrs["comment"]
-    assert fields.sizes == {"time": TIMES, "latitude": 5, "longitude": 7}
+    assert fields["t"].sizes == {"time": TIMES, "latitude": 5, "longitude": 7}
     assert "t: 9000 readings at held-out stations" in fields.attrs["comment"]
     assert set(np.unique(fields["t_flag"])) <= {1, 2}
     assert fields["t_flag"].sel(latitude=50, longitude=10).values.tolist().count(1) > 0.9 * TIMES

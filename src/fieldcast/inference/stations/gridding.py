@@ -50,7 +50,7 @@ from fieldcast.inference.stations.own_units import (
     own_scores,
 )
 from fieldcast.inference.stations.surfaces import MIN_STATIONS_OF_DRIFT, Surface
-from fieldcast.inference.stations.suspects import places, without_suspects
+from fieldcast.inference.stations.suspects import places, stations_of, without_suspects
 from fieldcast.inference.stations.tracks import FittedTracks, Readings, fit_tracks, moves
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.replicas import choose_device
@@ -110,7 +110,9 @@ def grid_stations(
     1 filled, 2 extrapolated, where the spread exceeds 0.9 of that of the climatology, the nearest reading is farther
     than two e-folding lengths of the correlation or, of a mapped variable, the value is above every prediction of a
     held-out reading. A mapped variable (`fields.quantities`) has v_median, v_p05 and v_p95, too. The attribute
-    `comment` holds the report, with scores at held-out stations.
+    `comment` holds the report, with scores at held-out stations. On the dimension `station` stand the names and places
+    of the stations, the number of steps with a reading of v that is used, v_readings, and station_not_used, which says
+    why none is.
 
     Parameters
     ----------
@@ -183,7 +185,9 @@ def grid_and_score(
         not_used = {"accept": accept, "dem": dem, "covariance": covariance, "mask": mask}
         refuse_options_of_stations([name for name, each in not_used.items() if each is not None], where)
         return grid_tracks(table, resolution, like, step, seed, where, quantities)
-    gauges, suspects = without_suspects(Gauges.of_readings(table, step, where, quantities), accept, where)
+    possible = Gauges.of_readings(table, step, where, quantities)
+    gauges, suspects = without_suspects(possible, accept, where)
+    used = stations_of(table, possible, gauges)
     grid = (
         grid_like(like, "like")
         if like is not None
@@ -211,7 +215,7 @@ def grid_and_score(
     )
     if by_station.empty:
         by_station = pd.DataFrame(columns=["latitude", "longitude", "variable", *BY_STATION])
-    text = "\n".join([report(results, scores, choices), *notes, *suspects])
+    text = "\n".join([report(results, scores, choices), *notes, *suspects, line_of_stations(used)])
     fields = xr.merge([result.fields for result in results], combine_attrs="override")
     if cells is not None:
         fields = in_cells(fields, cells)
@@ -225,9 +229,17 @@ def grid_and_score(
     keywords = ", ".join(["gridding", "stations", "kriging", *gauges.units])
     summary = SUMMARY.format(", ".join(gauges.units))
     return Result(
-        fields.assign_attrs(summary=summary, keywords=keywords, comment=text), scores, by_station, text,
+        fields.merge(used).assign_attrs(summary=summary, keywords=keywords, comment=text), scores, by_station, text,
         pd.concat([result.variogram for result in results], ignore_index=True),
     )  # fmt: skip
+
+
+def line_of_stations(used: xr.Dataset) -> str:
+    """Numbers of stations and of those not used, and the names of the variables that list them."""
+    unused = int((used["station_not_used"] != "").sum())
+    but = f", {unused} of them not used for each variable that they have" if unused else ""
+    named = "station, v_readings and station_not_used of the result list them"
+    return f"{counted(used.sizes['station'], 'station')}{but}; {named}"
 
 
 def with_relief(

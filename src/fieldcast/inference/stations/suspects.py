@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
@@ -23,7 +24,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
-from fieldcast.fields.gauges import GaugeRecord, Gauges, nature
+from fieldcast.fields.gauges import LOCATION, LONGITUDE_DECIMALS, GaugeRecord, Gauges, in_one_range, nature
 from fieldcast.fields.units import conversion
 from fieldcast.geometry import MEAN_EARTH_RADIUS
 
@@ -91,6 +92,65 @@ def without_suspects(
             columns = np.array([name in unused for name in names])
             removed |= (gauges.table["variable"] == variable) & columns[gauges.table["at_location"]]
     return (replace(gauges, table=gauges.table[~removed]) if removed.any() else gauges), lines
+
+
+def stations_of(table: pd.DataFrame, possible: Gauges, used: Gauges) -> xr.Dataset:
+    """The stations of a table, with their readings in use, and why there are none.
+
+    Variables on `station`, which is a name, or latitude and longitude: `station_latitude`, `station_longitude`,
+    `v_readings` of each variable v, the number of steps with a reading in use, and `station_not_used`, empty unless a
+    station has readings of a variable in the table, and none of them is `possible`, or in use.
+    """
+    given, steps, in_use = map(readings_of, (table, possible.table, used.table))
+    steps, in_use = (
+        each.reindex(given.index, columns=given.columns, fill_value=0) for each in (steps, in_use)
+    )
+    places = given.index.to_frame(index=False)
+    if table["longitude"].min() < 0:
+        places["longitude"] = (places["longitude"] + 180.0) % 360.0 - 180.0
+    places["longitude"] = in_one_range(places["longitude"].to_numpy())
+    reasons = np.where(
+        steps == 0, "no reading is a possible value", "likely in another unit than its neighbours"
+    )
+    unused = ((given > 0) & (in_use == 0)).to_numpy()
+    texts = [
+        "; ".join(f"{name}: {reason}" for name, reason, none in zip(given, *of_station, strict=True) if none)
+        for of_station in zip(reasons, unused, strict=True)
+    ]
+    arrays: dict[str, tuple[str, object, dict[str, str]]] = {
+        f"station_{axis}": (
+            "station",
+            places[axis].to_numpy(),
+            {"long_name": f"{axis} of the station", "units": "degrees"},
+        )
+        for axis in LOCATION
+    }
+    for name in given:
+        long_name = f"number of steps with a reading of {name} that is used"
+        arrays[f"{name}_readings"] = (
+            "station",
+            in_use[name].to_numpy(np.int32),
+            {"long_name": long_name, "units": "1"},
+        )
+    arrays["station_not_used"] = (
+        "station",
+        np.array(texts, dtype=str),
+        {"long_name": "why no reading is used"},
+    )
+    return xr.Dataset(arrays, {"station": np.array(gauge_names(places), dtype=str)})
+
+
+def readings_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Number of readings at each gauge (latitude, longitude from 0 to 360, station), a column for each variable."""
+    names = table["station"].astype(object) if "station" in table else pd.Series("", table.index)
+    around = (table["longitude"] % 360.0).round(LONGITUDE_DECIMALS)
+    key = [
+        table["latitude"],
+        around,
+        names.where(names.notna(), "").astype(str).rename("station"),
+        table["variable"],
+    ]
+    return table.groupby(key).size().unstack(fill_value=0)
 
 
 def accepted_names(accept: str | Sequence[str] | None) -> list[str]:
