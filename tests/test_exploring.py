@@ -20,6 +20,7 @@ from fieldcast import cli
 from fieldcast.app import commands as app_commands
 from fieldcast.errors import InputError
 from fieldcast.fields import contents
+from fieldcast.inference.gaps import race
 from fieldcast.report.exploration import Exploration
 from fieldcast.standalone import exploring
 
@@ -97,6 +98,7 @@ def test_gaps_are_counted_and_filled_as_fill_gaps_fills_them(gappy: Exploration,
     filled = fieldcast.fill_gaps(given)
     for name in ("sst", "sst_mean", "sst_spread", "sst_flag"):
         np.testing.assert_array_equal(gappy.data[name].values, filled[name].values)
+    assert gappy.commands[0][0].startswith("fill the record again, with the same values: it stores the fit")
     best = gappy.tables["scores"]["method"].iloc[0]
     assert f"filled by {best}" in gappy.answer and f"Filled by {best}" in gappy.report
 
@@ -110,14 +112,51 @@ def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration
 
 def test_the_leader_of_a_race_fills_what_it_would_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The method of the first rounds, on the last times that fit; `method` of fill_gaps gives the same values."""
-    monkeypatch.setattr(exploring, "leaders", lambda comparison: ["local_kriging"])
+    for name, value in {"CELLS_PER_TIME": 5, "FIRST_WORK": 256, "MIN_TIMES": 20, "MIN_OBSERVED": 4}.items():
+        monkeypatch.setattr(race, name, value)
     monkeypatch.setattr(exploring, "FILL_VALUES", 50 * (Y * X + exploring.TIME_COST))
     monkeypatch.setattr(contents, "last_part", partial(contents.last_part, fewest=40))
     explored = fieldcast.explore(record(0.3))
     assert explored.data is not None and "the last 50 of 80 times" in explored.answer
+    (best,) = set(explored.tables["scores"]["method"]) - {
+        "linear in time",
+        "climatology",
+    }  # no other is fitted whole
+    assert (
+        f"filled by {best}" in explored.answer
+        and "the best method after 1 round of a race" in explored.answer
+    )
+    assert explored.report.startswith(f"Filled by {best}, the best method after 1 round of a race.")
     part = record(0.3).isel(time=slice(30, None))
-    filled = fieldcast.fill_gaps(part, method="local_kriging")
+    filled = fieldcast.fill_gaps(part, method=best)
     np.testing.assert_array_equal(explored.data["sst"].values, filled["sst"].values)
+    (about, call), *_ = explored.commands
+    assert call == "fieldcast.fill_gaps(dataset)" and "fit=FILE stores the fit" in about
+    assert (
+        "of which the last 50 of 80 times are used here" in about and f"another than {best} may win" in about
+    )
+
+
+def test_a_first_look_races_records_that_are_filled_by_all_methods_otherwise() -> None:
+    """Least work of a first look's largest part is below that of a race; its samples have a fourth and a sixteenth."""
+    whole, small = (690, 2400), (200, 2400)
+    assert race.work_of(*whole) < exploring.FILL_VALUES * 1.01 and not race.sample_sizes(*whole)
+    shares = [race.work_of(*each) / race.work_of(*whole) for each in race.sample_sizes(*whole, fewest=1)]
+    np.testing.assert_allclose(shares, [1 / 16, 1 / 4], rtol=0.03)
+    (sample,) = race.sample_sizes(*small, fewest=1)
+    assert race.work_of(*sample) / race.work_of(*small) == pytest.approx(1 / 4, rel=0.03)
+
+
+def test_a_first_look_says_how_far_it_is_and_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(exploring, "INTERVAL", 0.02)
+    with caplog.at_level("INFO"):
+        fieldcast.explore(record(0.3))
+    lines = [entry.getMessage() for entry in caplog.records if entry.name == exploring.__name__]
+    counted = [re.match(r"\d+ s: (\d+) of \d+ steps, about \d+ s left", line) for line in lines]
+    done = [int(line[1]) for line in counted if line]
+    assert len(done) > 2 and done == sorted(done) and done[-1] > done[0]
 
 
 def test_complete_fields_are_forecast_as_fit_forecasts_them(complete: Exploration, files: Path) -> None:
@@ -167,7 +206,19 @@ def test_stations_become_the_fields_of_grid_stations(stations: Exploration, file
     resolution = float(np.diff(stations.data["latitude"].values)[0])
     fields = fieldcast.grid_stations(str(files / "gauges.csv"), resolution=resolution)
     np.testing.assert_array_equal(stations.data["t2m"].values, fields["t2m"].values)
+    assert stations.commands[0][0].startswith("the same fields")
+    assert "22 stations; station, v_readings and station_not_used of fields.nc list them." in stations.answer
     assert set(stations.tables["scores"]["method"]) == {"kriging", "nearest", "linear", "climatology"}
+
+
+def test_a_result_from_a_part_says_what_its_command_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exploring, "READINGS", 440)  # whole times with fewer
+    (about, _), *_ = fieldcast.explore(gauges()).commands
+    assert about.startswith("fields from all readings, of which the last 418 of 880 readings are used here")
+    monkeypatch.setattr(exploring, "FORECAST_VALUES", 60 * Y * X)
+    monkeypatch.setattr(contents, "last_part", partial(contents.last_part, fewest=40))
+    (about, call), *_ = fieldcast.explore(record()).commands
+    assert "fieldcast.fit(" in call and "of which the last 60 of 80 times are used here" in about
 
 
 def test_the_page_and_the_result_are_written_and_a_notebook_shows_the_page(

@@ -1,8 +1,10 @@
 """Progress of loops."""
 
+import time
+
 import pytest
 
-from fieldcast.runtime import Progress, duration, seconds_of, state
+from fieldcast.runtime import Progress, duration, log_progress, seconds_of, state
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,16 @@ def test_loops_report_progress_outermost_first() -> None:
             assert state().split("; ")[1].startswith("30 of 40 steps, about ")
         assert state().endswith("of 2 cases") or "of 2 cases, about" in state()
     assert state() == ""
+
+
+def test_the_state_of_a_loop_is_told_until_it_ends() -> None:
+    lines: list[str] = []
+    with log_progress(lines.append, 0.01), Progress(total=2, unit="case"):
+        while not lines:
+            time.sleep(0.01)
+    number = len(lines)
+    time.sleep(0.05)
+    assert set(lines) == {"0 s: 0 of 2 cases"} and len(lines) <= number + 1
 
 
 def test_the_time_left_runs_down_within_a_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,23 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
+@contextmanager
+def log_progress(tell: Callable[[str], object], interval: float) -> Iterator[None]:
+    """Tell how far the loops are, every `interval` seconds, unless a bar in the terminal says more."""
+    end, begun = threading.Event(), time.monotonic()
+
+    def watch() -> None:
+        while not end.wait(interval):
+            if not drawn() and (how_far := state()):
+                tell(f"{duration(time.monotonic() - begun)}: {how_far}")
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        end.set()
+
+
 # A first Ctrl-C that ends early what may end early.
 
 

@@ -247,7 +247,8 @@ def explore(file: str) -> None:
     """Look at FILE: what is in it, and a quick result.
 
     FILE is NetCDF, Zarr, a table of stations or along tracks (CSV, Parquet), or a folder of files. The page and the
-    result are written into a folder of their own, where you are.
+    result are written into a folder of their own, where you are, within about two minutes; lines say how far it is. It
+    ends with the commands to go on with, and what each adds.
     """
     from fieldcast.standalone.exploring import explore as look_at  # here: torch takes a second to import
 

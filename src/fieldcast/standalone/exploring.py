@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -58,7 +59,7 @@ from fieldcast.inference.gaps.trials import Comparison, Tried
 from fieldcast.inference.quantities import choose_quantities
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
 from fieldcast.inference.result_attributes import to_model_names
-from fieldcast.inference.stations.gridding import grid_and_score
+from fieldcast.inference.stations.gridding import grid_and_score, line_of_stations
 from fieldcast.inference.stations.tracks import moves
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.kinds import CASE, LEAD, MEMBER, InitialTimes
@@ -84,6 +85,7 @@ GRIDDED_VALUES = 1_000_000  # values on the grid of stations
 GRIDDED_CELLS = 900  # cells of that grid
 RESOLUTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0)  # degrees
 ROUNDS = 2  # rounds of the race of methods
+INTERVAL = 10.0  # time between lines that say how far it is [s]
 STEPS, MEMBERS, STARTS = 5, 20, 32  # of the scored forecasts
 MIN_STARTS = 3  # fewer leads are scored where they leave fewer starts
 FORECAST_STEPS = 10  # of the forecast that is returned
@@ -114,7 +116,7 @@ def explore(data: Explored, *, seed: int = 0, device: str = "cpu") -> Exploratio
     InputError
         If the data cannot be read.
     """
-    with noted() as notes:
+    with noted() as notes, runtime.log_progress(partial(LOG.info, "%s"), INTERVAL):
         given = str(data) if isinstance(data, str | Path) else data
         if isinstance(given, str):
             given = table_in(given, notes)
@@ -169,6 +171,8 @@ class Outcome(NamedTuple):
     report: str = ""
     best: Mapping[str, str] = {}  # addresses of the best experiments by task
     steps: int | None = None  # leads that are scored where the record is too short for those of a run
+    part: str = ""  # what the result was made from; empty for the whole
+    adds: str = ""  # what the command that makes the result from the whole adds
 
 
 def explore_fields(
@@ -243,10 +247,10 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
     fields, _ = separate_errors(fields, None)
     LOG.info("Choosing how to fill %d times", fields.sizes["time"])
     chosen, choices = choose_quantities(fields, AUTO, seed, device)
-    fillers = {name: FILLERS[name] for name in leaders(Comparison.of(fields, seed, device, FILLERS, chosen))}
-    comparison = Comparison.of(fields, seed, device, fillers, chosen)
-    LOG.info("Filling by %s", " or ".join(fillers) if len(fillers) == 1 else "the best of several methods")
-    tried = deque(comparison.trials(), maxlen=1).pop()[0]
+    comparison = replace(Comparison.of(fields, seed, device, FILLERS, chosen), rounds=ROUNDS)
+    tried = Tried()
+    LOG.info("Comparing %d methods, and filling by the best one", len(FILLERS))
+    deque(comparison.remaining(tried), maxlen=0)
     statistics = comparison.error_statistics(tried)
     layout = part.dataset if part.layout is None else part.layout
     options = fill_options(seed=seed)
@@ -257,22 +261,16 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
     first = next((name for name in figures if name.endswith("_maps")), None)
     figures = {first: figures.pop(first), **figures} if first else figures
     scores = at_held_out(comparison, tried)
-    answer = f"Gaps are filled by {tried.best.name}"
-    answer += f", in {part.text}" if part is not record else ""
-    return Outcome(answer + "; scores at held-out values.", {"scores": scores}, figures, "filled.nc", filled,
-                   str(filled.attrs["comment"]))  # fmt: skip
-
-
-def leaders(comparison: Comparison) -> list[str]:
-    """The method that leads after the first rounds of the race; all methods if there is no race."""
-    tried = Tried()
-    for number, _ in enumerate(comparison.race(tried), start=1):
-        LOG.info("Round %d of a race of methods", number)
-        if number == ROUNDS:
-            break
-    if tried.rounds:
-        comparison.end_early(tried)
-    return tried.finalists
+    best, used = tried.best.name, " of ".join(filter(None, dict.fromkeys((part.text, record.text))))
+    answer = f"Gaps are filled by {best}" + (f", in {used}" if used else "")
+    after, adds = "", ""
+    if tried.ended_early:
+        after = f", the best method after {counted(len(tried.rounds), 'round')} of a race"
+        adds = f"methods are compared to the end, and another than {best} may win; "
+    return Outcome(
+        f"{answer}{after}; scores at held-out values.", {"scores": scores}, figures, "filled.nc", filled,
+        str(filled.attrs["comment"]), part=used, adds=adds,
+    )  # fmt: skip
 
 
 def at_held_out(comparison: Comparison, tried: Tried) -> pd.DataFrame:
@@ -311,10 +309,11 @@ def model_record(fields: xr.Dataset, record: Record, gaps: Gaps, seed: int, devi
         forecast_fields, "There is no forecast", fields, states, record.where, seed, device, remedy=False
     )
     estimate = attempt(reconstruct_fields, "There is no reconstruction", fields, seed, device, remedy=False)
-    used = f", of which {part.text} are used" if part is not record else ""
-    used += " but for missing dates" if gaps == "segment" else ""
+    used = " of ".join(filter(None, dict.fromkeys((part.text, record.text))))
+    answer = f"The record is complete{f', of which {used} are used' if used else ''}"
+    answer += " but for missing dates" if gaps == "segment" else ""
     return future._replace(
-        answer=f"The record is complete{used}. {future.answer} {estimate.answer}",
+        answer=f"{answer}. {future.answer} {estimate.answer}", part=used,
         tables={**future.tables, **estimate.tables}, figures={**future.figures, **estimate.figures},
         best={**estimate.best, **future.best},
     )  # fmt: skip
@@ -506,11 +505,11 @@ def explore_readings(data: str | pd.DataFrame, notes: list[str], seed: int, devi
         ("region", f"{table['latitude'].min():g} to {table['latitude'].max():g} °N, "
          f"{table['longitude'].min():g} to {table['longitude'].max():g} °E"),
     ]  # fmt: skip
-    file = shlex.quote(path) if path else "FILE.csv"
-    commands = [
-        ("all readings on a grid of any resolution",
-         f"fieldcast grid-stations {file} --resolution {resolution:g} --output fields.nc"),
-    ]  # fmt: skip
+    file, each = shlex.quote(path) if path else "FILE.csv", "pass" if tracks else "station"
+    about = "the same fields, or by --resolution and --like others" if outcome.data is not None else "fields"
+    about = f"fields from all readings, of which {text} are used here" if text else about
+    about += f"; a table has the scores at each {each}"
+    commands = [(about, f"fieldcast grid-stations {file} --resolution {resolution:g} --output fields.nc")]
     tables = {"variables": readings_table(table), **outcome.tables}
     return Exploration(
         name, facts, outcome.answer, tables, commands, outcome.figures, outcome.result, outcome.data,
@@ -572,8 +571,13 @@ def grid_readings(
     answer = f"Fields every {resolution:g} degrees and {TimeStep.of(fields)}"
     answer += f", from {text}" if text else ""
     kind = "passes" if moves(table) else "stations"
-    held_out = f"; scores at left-out {kind}." if tables else f", without scores: too few {kind}."
-    return Outcome(answer + held_out, tables, figures, "fields.nc", fields, result.text)
+    answer += f"; scores at left-out {kind}." if tables else f", without scores: too few {kind}."
+    if "station" in fields.dims:
+        answer += f" {line_of_stations(fields).replace('the result', 'fields.nc').capitalize()}."
+        unused = fields["station_not_used"].to_series()
+        if (unused != "").any():
+            tables["not_used"] = unused[unused != ""].rename("why").reset_index()
+    return Outcome(answer, tables, figures, "fields.nc", fields, result.text)
 
 
 # The commands to go on with.
@@ -585,21 +589,29 @@ def commands_for(
     """Pairs of what to do next and the command, or the call of Python for data that are no file."""
     own, file, best = record.path is None, shlex.quote(record.path or ""), outcome.best
     fill = "fieldcast.fill_gaps(dataset{})" if own else f"fieldcast fill-gaps {file} --output filled.nc{{}}"
+    whole = f"the whole record, of which {outcome.part} are used here" if outcome.part else "the record"
     if not complete:
         option = ", where={}" if own else " --where {}"
         quoted = [(each, repr(each) if own else f'"{each}"') for each in conditions]
-        return [("fill the whole record, by a race of all methods", fill.format(""))] + [
-            (f"the same from values with {each}", fill.format(option.format(text))) for each, text in quoted
+        same = outcome.data is not None and not (outcome.part or outcome.adds)
+        about = f"fill {whole}{' again, with the same values' * same}: {outcome.adds}"
+        about += "fit=FILE stores the fit, by which append" if own else "it stores the fit, by which --append"
+        return [(f"{about} adds later times", fill.format(""))] + [
+            (f"the same from values with {each} alone; here all are used", fill.format(option.format(text)))
+            for each, text in quoted
         ]
     if own:
-        return [(f"the model {each}", f'fieldcast.fit(dataset, "{each}")') for each in best.values()]
-    commands = [("fill the missing dates", fill.format(""))] if gaps == "segment" else []
+        about = f"the model {{}} of {whole}, to keep: here it is fitted and not returned"
+        return [(about.format(each), f'fieldcast.fit(dataset, "{each}")') for each in best.values()]
+    about = "fill the missing dates, which stay missing here"
+    commands = [(about, fill.format(""))] if gaps == "segment" else []
     if best:
         options = " --gaps segment" * (gaps == "segment")
         options += f" --params rollout.steps={outcome.steps}" if outcome.steps else ""
         train = f"fieldcast train {file} --experiment {','.join(best.values())}{options}"
-        commands.append(("train these models on the whole record, in data_netcdf", train))
+        about = f"train these models on {whole}, and store them in data_netcdf, with more scores and a page"
+        commands.append((about, train))
     if "forecast" in best:
         predict = f"fieldcast predict {file} --experiment {best['forecast']} --output forecast.nc"
-        commands.append(("then forecast", predict))
+        commands.append(("then forecast by the stored model, also from later states", predict))
     return commands

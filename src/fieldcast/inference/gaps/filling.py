@@ -22,7 +22,7 @@ from torch import Tensor
 from fieldcast import arguments
 from fieldcast.encoding.field_layout import layout_of
 from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
-from fieldcast.errors import InputError
+from fieldcast.errors import InputError, counted
 from fieldcast.fields.climatology import CONSTANT
 from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, OBSERVED
 from fieldcast.fields.domain import SEA
@@ -294,7 +294,9 @@ def report(
         [
             f"Filled by {tried.best.name}"
             + (
-                ", the best method when Ctrl-C ended the race."
+                f", the best method after {counted(len(tried.rounds), 'round')} of a race."
+                if tried.ended_early and comparison.rounds
+                else ", the best method when Ctrl-C ended the race."
                 if tried.ended_early
                 else f", the method with the lowest CRPS at held-out values{others}."
                 if len(comparison.fillers) > 1

@@ -98,17 +98,21 @@ def work_of(times: float | int, cells: float | int) -> float:
     return float(times * (cells + CELLS_PER_TIME))
 
 
-def sample_sizes(times: int, cells: int, observed: float = 1.0) -> list[tuple[int, int]]:
-    """Times and cells of the samples of a record, ascending; none if they are fewer than `MIN_ROUNDS`.
+def sample_sizes(
+    times: int, cells: int, observed: float = 1.0, fewest: int = MIN_ROUNDS
+) -> list[tuple[int, int]]:
+    """Times and cells of the samples of a record, ascending; none if they are fewer than `fewest`.
 
-    `observed` is the share of the values that are observed. Times and cells are divided by the same factor f from one
-    sample to the next smaller one, as far as both are above their least: t / f (c / f + b) = t (c + b) / `GROWTH`, with
-    b = `CELLS_PER_TIME`.
+    `observed` is the share of the values that are observed. `LEAST_WORK` holds for a race of several rounds. Times and
+    cells are divided by the same factor f from one sample to the next smaller one, as far as both are above their
+    least: t / f (c / f + b) = t (c + b) / `GROWTH`, with b = `CELLS_PER_TIME`.
     """
     sizes: list[tuple[int, int]] = []
     t, c, b = float(times), float(cells), CELLS_PER_TIME
     least_times, least_cells = min(t, MIN_TIMES), min(c, max(MIN_OBSERVED / observed, b))
-    while work_of(times, cells) >= LEAST_WORK and (work := work_of(t, c) / GROWTH) >= FIRST_WORK:
+    if fewest > 1 and work_of(times, cells) < LEAST_WORK:
+        return []
+    while (work := work_of(t, c) / GROWTH) >= FIRST_WORK:
         f = GROWTH * (b + math.sqrt(b**2 + 4 * c * (c + b) / GROWTH)) / (2 * (c + b))
         c = max(c / f, least_cells)
         t = max(work / (c + b), least_times)
@@ -116,24 +120,26 @@ def sample_sizes(times: int, cells: int, observed: float = 1.0) -> list[tuple[in
         if work_of(t, c) > GROWTH**0.5 * work:  # both are at their least
             break
         sizes.append((round(t), round(c)))
-    return sizes[::-1] if len(sizes) >= MIN_ROUNDS else []
+    return sizes[::-1] if len(sizes) >= fewest else []
 
 
-def samples(record: Record, held_out: HeldOut) -> list[Sample]:
+def samples(record: Record, held_out: HeldOut, fewest: int = MIN_ROUNDS) -> list[Sample]:
     """The samples of a record, each inside the next and the record, where it has most weight of held-out values.
 
     Samples in which the weight lies in less than `MIN_GAPS` held-out gaps are left out: they cannot tell methods apart.
+    If less than `fewest` are left, there are none; a single one that is asked for needs no more than one gap.
     """
     times, cells = record.x.shape
     part = Sample(slice(0, times), torch.arange(cells, device=record.x.device))
     parts: list[Sample] = []
     observed = float(record.observed.float().mean())
-    for size in sample_sizes(times, cells, observed)[::-1]:
+    for size in sample_sizes(times, cells, observed, fewest)[::-1]:
         part = densest(part, size, held_out, record.columns.points)
-        if effective_gaps(held_out.within(*part)) < MIN_GAPS:
+        least = MIN_GAPS if parts or fewest > 1 else 1
+        if effective_gaps(held_out.within(*part)) < least:
             break
         parts.append(part)
-    return parts[::-1] if len(parts) >= MIN_ROUNDS else []
+    return parts[::-1] if len(parts) >= fewest else []
 
 
 def effective_gaps(held_out: HeldOut) -> float:

@@ -141,6 +141,9 @@ class Comparison:
         Everything that the trials depend on.
     fillers
         Methods to compare, by name.
+    rounds
+        Number of rounds after which the best method is taken, one of them on a record too small for a race; by default
+        a race goes on to its end.
     """
 
     fields: xr.Dataset
@@ -151,6 +154,7 @@ class Comparison:
     linear: Float[Tensor, " held_out"]
     lineage: Mapping[str, Any]
     fillers: Mapping[str, Filler]
+    rounds: int | None = None
 
     @classmethod
     def of(
@@ -322,7 +326,8 @@ class Comparison:
         racing = [name for name in self.fillers if name in FILLERS]
         visible = self.visible().record
         held_out = self.held_out.of_record(visible)
-        parts = samples(visible, held_out) if len(racing) > 1 else []
+        fewest = 1 if self.rounds else race.MIN_ROUNDS
+        parts = samples(visible, held_out, fewest)[: self.rounds] if len(racing) > 1 else []
         for number, part in enumerate(parts, start=1):
             if number > len(tried.rounds):
                 fillers, found = {name: self.fillers[name] for name in racing}, Parameters()
@@ -332,7 +337,11 @@ class Comparison:
                     outcome = run_round(part, fillers, visible, held_out, tried.seconds)
                 tried.rounds.append(outcome)
                 tried.of_kriging = found
+                if self.rounds and number == len(parts):
+                    self.end_early(tried)
                 yield
+                if tried.finalists:
+                    return
             racing = staying(tried.rounds[:number], last=number == len(parts))
             if len(racing) == 1:
                 break
