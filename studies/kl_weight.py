@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from safetensors import safe_open
 
+ENV = "demo"
 FIXED: dict[str, object] = {}
 LEARNED: dict[str, object] = {"likelihood.type": "likelihoods.Gaussian", "likelihood.learned": True}
 VARIANTS = [
@@ -29,7 +30,7 @@ def scored(options: dict[str, object], folder: Path) -> list[str]:
     model = {f"reconstruct.denoising_vae.model.{key}": value for key, value in options.items()}
     given = {"data_root": folder, "ingestion.quantities": "none", **model}
     params = ",".join(f"{key}={value}" for key, value in given.items())
-    command = [sys.executable, "-m", "kedro", "run", "--env", "demo"]
+    command = [sys.executable, "-m", "kedro", "run", "--env", ENV]
     for pipeline in ("reconstruct.denoising_vae", "reporting"):
         run = [*command, "--pipelines", pipeline, "--params", params]
         subprocess.run(run, check=True, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Images of README and docs, from a finished run: `python -m studies.make_images [--data FOLDER] [--env NAME]`.
+"""Images of README and docs, from a finished run: `python -m studies.make_images [--data FOLDER] [--only SCREEN ...]`.
 
 Stores and draws a field that was filled and one that was forecast, and takes screenshots of the report, kedro-viz and
 MLflow with a headless Chromium. Both servers listen on localhost only, and end with this program.
@@ -42,6 +42,7 @@ PICTURE = IMAGES / "filled_and_forecast.png"
 FIELDS = IMAGES / "numbers" / "filled_and_forecast.nc"  # from which it is drawn
 VARIABLE, DAYS = "z500", 3  # variable of the picture of fields, and lead of its forecast
 FILLED_BY, FORECAST_BY = "corrected_interpolation", "corrected_inverse_model"
+SCREENS = ("report", "graph", "history")
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAX_BYTES = 400_000  # size of an image, at most [bytes]
 TIMEOUT = 120.0  # time for a server to start, or a page to load [s]
@@ -138,7 +139,13 @@ def save(picture: Image.Image, name: str) -> None:
         reduced.save(IMAGES / name, optimize=True)
         if (IMAGES / name).stat().st_size < MAX_BYTES:
             break
-    LOG.info("%s, %d kB", (IMAGES / name).relative_to(ROOT), (IMAGES / name).stat().st_size // 1000)
+    note(IMAGES / name)
+
+
+def note(file: Path) -> None:
+    """Log the size of an image."""
+    with Image.open(file) as picture:
+        LOG.info("%s: %d x %d pixels, %d kB", file.name, *picture.size, file.stat().st_size // 1000)
 
 
 def start(command: Sequence[str], **environment: str) -> subprocess.Popen[bytes]:
@@ -334,10 +341,11 @@ def nested(run: Mapping[str, Any]) -> bool:
 
 def main() -> None:
     """Make all images."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="the run's data_root")
     parser.add_argument("--env", default="demo", help="the run's environment")
+    parser.add_argument("--only", nargs="+", choices=SCREENS, default=SCREENS, help="which screenshots")
     arguments = parser.parse_args()
     reporting = arguments.data.resolve() / "08_reporting"
     if not (reporting / "report.html").exists():
@@ -349,13 +357,16 @@ def main() -> None:
         sys.exit(f"The images require one of {', '.join(PROGRAMS)}; none is installed.")
     with atomic(FIELDS) as partial:
         stored_fields(arguments.data.resolve()).to_netcdf(partial)
-    write_picture(PICTURE, draw_fields(xr.load_dataset(FIELDS)), FIELDS)
+    note(write_picture(PICTURE, draw_fields(xr.load_dataset(FIELDS)), FIELDS))
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(program, Path(profile))
         try:
-            show_report(browser, reporting / "report.html")
-            show_graph(browser, arguments.data, arguments.env)
-            show_history(browser)
+            if "report" in arguments.only:
+                show_report(browser, reporting / "report.html")
+            if "graph" in arguments.only:
+                show_graph(browser, arguments.data, arguments.env)
+            if "history" in arguments.only:
+                show_history(browser)
         finally:
             end(browser.process)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -67,8 +68,8 @@ script = importlib.import_module(sys.argv[1])
 for name, value in {constants!r}.items():
     assert hasattr(script, name), name
     setattr(script, name, value)
-for name in ("RESULT", "PICTURE", "NUMBERS"):  # of the documents
-    if hasattr(script, name):
+for name in ("RESULT", "PICTURE", "NUMBERS", "FIELDS", "IMAGES", "SHIPPED"):  # of the documents and the package
+    if isinstance(getattr(script, name, None), pathlib.Path):
         setattr(script, name, pathlib.Path({folder!r}) / getattr(script, name).name)
 sys.argv[:2] = sys.argv[1:2]
 script.main()
@@ -106,6 +107,12 @@ STUDIES: Mapping[str, tuple[dict[str, Any], str]] = {
     "diffusion_prior": ({"TRAINING": 50}, "{studied} reconstruct.guided_diffusion 24"),
     "dineof_example": ({"PIXELS": 60, "CLOUD": 10}, "{sea} --draws 2"),
     "gaps": ({}, "{record}"),
+    "kl_weight": ({"ENV": "test", "VARIANTS": [{"kl_weight": 1.0}]}, "--data-root {folder}/kl"),
+    "make_classifiers": ({"EPOCHS": 1, "LEAST": 2}, "--mnist {digits} --fashion-mnist {digits}"),
+    "make_images": (
+        {"FORECAST_BY": "linear_inverse_model", "DAYS": 2},
+        "--data {studied} --env test --only report",
+    ),
     "posterior_samplers": ({"TRUTHS": 1, "TUNING": 1, "MEMBERS": 2, "RESAMPLES": 20}, "--cells 0.1"),
     "price_of_gaps": (
         {"TIMES": 120, "SCORED": 2, "MEMBERS": 3},
@@ -129,8 +136,25 @@ def studied(finished: Path, project: Callable[..., Any]) -> Path:
     return finished
 
 
+def digits(folder: Path) -> Path:
+    """Files like those of MNIST, of few images: noise, and a line in the row of the label."""
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 60), ("t10k", 20)):
+        label = (np.arange(count) % 10).astype("u1")
+        image = rng.integers(0, 60, (count, 28, 28)).astype("u1")
+        image[np.arange(count), 2 * label + 4] = 255
+        for kind, array in (("images-idx3", image), ("labels-idx1", label)):
+            header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">i4").tobytes()
+            (folder / f"{prefix}-{kind}-ubyte").write_bytes(header + array.tobytes())
+    return folder
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_runs_to_its_end(name: str, record: Path, studied: Path, tmp_path: Path) -> None:
+    if name == "make_images" and not any(
+        map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    ):
+        pytest.skip("no browser")
     constants, words = STUDIES[name]
     fields = xr.open_dataset(record).isel(time=slice(20)).rename(t2m="SST")
     clouds = np.random.default_rng(1).random((20, 2, 3)).repeat(4, 1).repeat(4, 2) < 0.4
@@ -138,6 +162,12 @@ def test_a_study_runs_to_its_end(name: str, record: Path, studied: Path, tmp_pat
     land = np.ones((8, 12), "int8")
     land[0, 0] = 0
     sea.assign(mask=(("lat", "lon"), land)).to_netcdf(tmp_path / "sea.nc")
-    given = {"record": record, "studied": studied, "sea": tmp_path / "sea.nc", "folder": tmp_path}
+    given: dict[str, Path] = {
+        "record": record,
+        "studied": studied,
+        "sea": tmp_path / "sea.nc",
+        "folder": tmp_path,
+    }
+    given["digits"] = digits(tmp_path)
     text = printed(f"studies.{name}", constants, words.format(**given).split(), tmp_path)
     assert len(NUMBER.findall(text)) >= 4 and not NOT_FINITE.search(text)

@@ -7,7 +7,7 @@ perfect model. Distances in other features are not comparable, so every score ho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -451,18 +451,23 @@ def classifier_of(fields: xr.Dataset, splits: SplitRanges) -> tuple[dict[str, Te
     state, architecture = shipped_classifier(fields) or train_classifier(
         fields, splits, Architecture(tuple(fields["image"].shape[1:]), int(fields["label"].max()) + 1)
     )
-    network = architecture.build()
-    network.load_state_dict(state)
-    test = select(fields, splits, "test")
-    with torch.no_grad():
-        pieces = fractions(test, fields.attrs["levels"]).split(IMAGES_AT_ONCE)
-        guess = torch.cat([network(piece).argmax(dim=1) for piece in pieces])
-    accuracy = float((guess.numpy() == test["label"].values).mean())
     return state, {
         "architecture": asdict(architecture),
-        "accuracy": accuracy,
+        "accuracy": accuracy_of(state, architecture, select(fields, splits, "test"), fields.attrs["levels"]),
         "weights": tensor_digest(state),
     }
+
+
+def accuracy_of(
+    state: Mapping[str, Tensor], architecture: Architecture, images: xr.Dataset, levels: int
+) -> float:
+    """Share of images that a classifier with these weights puts into their class."""
+    network = architecture.build()
+    network.load_state_dict(state)
+    with torch.no_grad():
+        pieces = fractions(images, levels).split(IMAGES_AT_ONCE)
+        guess = torch.cat([network(piece).argmax(dim=1) for piece in pieces])
+    return float((guess.numpy() == images["label"].values).mean())
 
 
 def shipped_classifier(fields: xr.Dataset) -> tuple[dict[str, Tensor], Architecture] | None:
