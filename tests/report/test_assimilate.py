@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fieldcast.report import Assimilate, pictures
+from fieldcast.report import Assimilate
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def part(results) -> Assimilate:
 
 
 def test_backgrounds_and_innovations_stand_before_the_files(part) -> None:
-    sections = {section.title: section.body for section in part.sections(pictures(part))}
+    sections = {section.title: section.body for section in part.sections(part.pictures())}
     titles = list(sections)
     assert titles[-1] == "Files"
     assert titles.index("All scores") < titles.index("The first steps") < titles.index("Backgrounds")

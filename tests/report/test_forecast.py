@@ -20,7 +20,7 @@ from fieldcast import calendars
 from fieldcast.arguments import validated
 from fieldcast.experiments import Comparison
 from fieldcast.inference.options import Drawing
-from fieldcast.report import Forecast, pictures, report
+from fieldcast.report import Forecast, report
 from fieldcast.report.comparisons import fed_on_mean
 from fieldcast.report.forecast import MAX_MAPPED
 from fieldcast.report.page import vega
@@ -262,7 +262,7 @@ def test_the_animation_is_small_and_in_the_page(forecast, page, elements):
 
 
 def test_the_same_run_gives_the_same_page(forecast, page):
-    assert report({"forecast": forecast}, figures={"forecast": pictures(forecast)}) == page
+    assert report({"forecast": forecast}, figures={"forecast": forecast.pictures()}) == page
 
 
 def test_an_empty_run_is_reported(elements):

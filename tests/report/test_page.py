@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from fieldcast.report import Reconstruct, pictures, report
+from fieldcast.report import Reconstruct, report
 from fieldcast.report.page import vega
 
 PROVENANCE = {"Commit": "abc<1>", "Versions": {"numpy": "2.4"}, "Seed": 0}
@@ -78,7 +78,7 @@ def test_the_section_what_ran_lists_the_run(page, elements):
 
 def test_the_same_run_gives_the_same_page(results, summary, page):
     fresh = replace(results)  # nothing remembered from drawing the page
-    figures = {"reconstruct": pictures(fresh)}
+    figures = {"reconstruct": fresh.pictures()}
     assert report({"reconstruct": fresh}, summary, PROVENANCE, PARAMETERS, figures) == page
 
 

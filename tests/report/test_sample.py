@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.experiments import Comparison
-from fieldcast.report import Sample, pictures, report
+from fieldcast.report import Sample, report
 from fieldcast.scores.numbers import significant
 
 KL = Comparison(
@@ -126,7 +126,7 @@ def test_whether_a_likelihood_is_exact_comes_from_the_model_not_from_a_name(samp
 
 
 def test_a_comparison_shows_its_table_and_its_pictures(task):
-    figures = pictures(task)
+    figures = task.pictures()
     section = next(item.body for item in task.sections(figures) if item.title == "The weight of the KL")
     result = cells(section)
     assert result["vae_kl0", "KL"][0] == "210" and result["vae", "FID"][0] == "8.00"
@@ -242,7 +242,7 @@ def test_a_grid_of_equal_pictures_is_left_out_and_named(sampled, elements):
 
 
 def test_fields_have_spectra_and_no_labels(of_fields, elements):
-    figures = pictures(of_fields)
+    figures = of_fields.pictures()
     assert {"spectra", "wasserstein"} < set(figures)
     assert "embeddings" not in figures  # four components without labels
     text = elements(report({"sample": of_fields}, figures={"sample": figures})).text
@@ -262,7 +262,7 @@ def test_without_labels_two_components_are_shown_and_omissions_are_named(of_fiel
         for name, result in of_fields.latents.items()
     }
     mixed = replace(of_fields, latents=flat)
-    figures = pictures(mixed)
+    figures = mixed.pictures()
     assert "embeddings" in figures
     text = elements(report({"sample": mixed}, figures={"sample": figures})).text
     assert "No t-SNE of autoencoder, vae_kl0: these data have no labels" in text
@@ -299,7 +299,7 @@ def test_seeds_are_averaged_and_failed_experiments_come_last(sampled):
 
 
 def test_the_same_run_gives_the_same_page(task, page):
-    assert report({"sample": task}, figures={"sample": pictures(task)}) == page
+    assert report({"sample": task}, figures={"sample": task.pictures()}) == page
 
 
 def test_an_empty_run_is_reported(elements):
@@ -329,7 +329,7 @@ def test_names_cannot_become_elements(sampled, elements):
         for part in ("diagnostics", "examples", "latents")
     }
     task = Sample(leaderboard=board, **named)
-    figures = pictures(task)
+    figures = task.pictures()
     result = elements(report({"sample": task}, figures={"sample": figures}))
     assert evil in result.text
     assert sum(tag == "b" for tag, _ in result.tags) == 2  # the groups of the table of contents

@@ -24,7 +24,7 @@ A section without content is left out, with its entry in the side bar.
 from fieldcast.report.assimilate import Assimilate
 from fieldcast.report.data import DataSummary, describe
 from fieldcast.report.forecast import Forecast
-from fieldcast.report.page import pictures, report
+from fieldcast.report.page import report
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.rendering import Section
 from fieldcast.report.results import Results
@@ -39,6 +39,5 @@ __all__ = [
     "Sample",
     "Section",
     "describe",
-    "pictures",
     "report",
 ]

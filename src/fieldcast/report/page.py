@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from fieldcast.figures.style import Picture, convert, png
+from fieldcast.figures.style import Picture, convert
 from fieldcast.report.data import DataSummary
 from fieldcast.report.first_screen import EXPLANATIONS, leaders_table, most_serious
 from fieldcast.report.glossary import explanations
@@ -34,7 +34,7 @@ def report(
     `provenance` is shown as it is, in its order; a mapping in it (versions) becomes a list of names and values.
     """
     stored = figures or {}
-    drawn = {name: stored[name] if name in stored else pictures(task) for name, task in tasks.items()}
+    drawn = {name: stored[name] if name in stored else task.pictures() for name, task in tasks.items()}
     groups: list[tuple[str, list[Section]]] = [
         (task.title, task.sections(drawn[name])) for name, task in tasks.items()
     ]
@@ -67,11 +67,6 @@ def source(name: str) -> str:
     """A file beside the templates."""
     assert TEMPLATES.loader is not None
     return TEMPLATES.loader.get_source(TEMPLATES, name)[0]
-
-
-def pictures(task: Results) -> dict[str, Picture]:
-    """The figures of a task as pictures; each figure is released before the next is converted."""
-    return {name: Picture(png(figure)) for name, figure in task.figures().items()}
 
 
 def subtitle(tasks: Mapping[str, Results], data: DataSummary | None) -> str:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.experiments import Comparison, Description, descriptions, roles
 from fieldcast.figures.sheet import Outline
-from fieldcast.figures.style import Chart, LineStyle, Picture, looks
+from fieldcast.figures.style import Chart, LineStyle, Picture, looks, png
 from fieldcast.figures.training import loss_curves
 from fieldcast.report.glossary import Glossary
 from fieldcast.report.rendering import Section, render
@@ -114,6 +114,10 @@ class Results(ABC):
     @abstractmethod
     def figures(self) -> dict[str, Figure | Chart]:
         """Figures and charts that have content, by file name."""
+
+    def pictures(self) -> dict[str, Picture]:
+        """The figures as pictures; each figure is released before the next is converted."""
+        return {name: Picture(png(figure)) for name, figure in self.figures().items()}
 
     @cached_property
     def charts(self) -> dict[str, Chart]:

@@ -25,7 +25,7 @@ from fieldcast.figures.sheet import outline
 from fieldcast.kinds import CASE, STATE, STEP
 from fieldcast.models.assimilation.filter import Filter
 from fieldcast.models.core import Model
-from fieldcast.report import Assimilate, pictures
+from fieldcast.report import Assimilate
 from fieldcast.scores.assimilation import STATES, assimilation_statistics, lead_time_lost
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.event_tables import event_scores as scores_of_events
@@ -269,4 +269,4 @@ def page(
         outline=outline(fields),
         leads=lost_by_experiment(results, leaderboard["experiment"]),
     )
-    return {"assimilate": cycles}, {name: picture.png for name, picture in pictures(cycles).items()}
+    return {"assimilate": cycles}, {name: picture.png for name, picture in cycles.pictures().items()}

@@ -27,7 +27,7 @@ from fieldcast.inference.forecasts.external import forecast_source
 from fieldcast.inference.options import Drawing, File
 from fieldcast.kinds import START, InitialTimes
 from fieldcast.models.core import Model, Trained
-from fieldcast.report import Forecast, pictures
+from fieldcast.report import Forecast
 from fieldcast.scores.event_tables import event_scores as scores_of_events
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
@@ -193,7 +193,7 @@ def page(
         wraps=bool(fields.attrs["wraps"]),
         outline=outline(fields),
     )
-    figures = {name: picture.png for name, picture in pictures(forecasts).items()}
+    figures = {name: picture.png for name, picture in forecasts.pictures().items()}
     return {"forecast": forecasts}, figures, forecasts.animation() or b""
 
 

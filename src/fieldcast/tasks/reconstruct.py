@@ -22,7 +22,7 @@ from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import lineage_of
 from fieldcast.inference.stations.observations import check_accepts_points
 from fieldcast.models.core import Model, Trained
-from fieldcast.report import Reconstruct, pictures
+from fieldcast.report import Reconstruct
 from fieldcast.scores.leaderboard import RECONSTRUCT as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -153,5 +153,5 @@ def page(
     reconstructions = Reconstruct(
         leaderboard=leaderboard, **{**results, "examples": anomalies}, outline=outline(fields)
     )
-    figures = {name: picture.png for name, picture in pictures(reconstructions).items()}
+    figures = {name: picture.png for name, picture in reconstructions.pictures().items()}
     return {"reconstruct": reconstructions}, figures

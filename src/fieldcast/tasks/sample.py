@@ -23,7 +23,7 @@ from fieldcast.inference.samples.sets import compare
 from fieldcast.kinds import are_images
 from fieldcast.models.core import Model, Trained
 from fieldcast.models.space import Space
-from fieldcast.report import Sample, pictures
+from fieldcast.report import Sample
 from fieldcast.scores.examples import BESIDE_NEAREST, sample_examples
 from fieldcast.scores.leaderboard import sample_leaderboard
 from fieldcast.scores.sample import sample_statistics
@@ -178,4 +178,4 @@ def page(
         return {}, {}
     stored = {name: results[name] for name in results if name != "extractor"}
     samples = Sample(leaderboard=leaderboard, **stored, outline=outline(fields))
-    return {"sample": samples}, {name: picture.png for name, picture in pictures(samples).items()}
+    return {"sample": samples}, {name: picture.png for name, picture in samples.pictures().items()}
