@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 import fieldcast
 from fieldcast.errors import InputError
@@ -209,7 +212,7 @@ def test_the_result_lists_the_stations_with_their_readings_and_why_some_are_not_
         "S03": "t2m: likely in another unit than its neighbours",
         "S05": "t2m: no reading is a possible value",
     }
-    assert "24 stations, 2 of them not used for each variable that they have" in fields.attrs["comment"]
+    assert "24 stations, 2 of them not used, for a variable or all" in fields.attrs["comment"]
 
 
 def test_stations_west_of_greenwich_are_listed_where_they_are_and_a_table_without_names_by_place() -> None:
@@ -221,3 +224,14 @@ def test_stations_west_of_greenwich_are_listed_where_they_are_and_a_table_withou
     assert sorted(fields["station"].values) == sorted(
         f"{y:g} {x:g}" for y, x in places[["lat", "lon"]].to_numpy()
     )
+
+
+def test_the_list_of_stations_is_stored_as_characters_and_read_as_it_was(tmp_path: Path) -> None:
+    """Texts of any length crash netCDF4 when a file is opened a second time."""
+    fields = fieldcast.grid_stations(network(), resolution=5.0, device="cpu")
+    fields.to_netcdf(tmp_path / "fields.nc", engine="netcdf4")
+    with netCDF4.Dataset(tmp_path / "fields.nc") as stored:
+        assert all(variable.dtype != str for variable in stored.variables.values())
+    with xr.open_dataset(tmp_path / "fields.nc") as read:
+        for name in ("station", "station_not_used"):
+            assert read[name].values.tolist() == fields[name].values.tolist()

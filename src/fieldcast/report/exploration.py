@@ -118,7 +118,10 @@ class Exploration:
         paths = [Path(folder) / PAGE]
         if self.data is not None:
             paths.append(Path(folder) / self.result)
-            plain = {str(name): {"_FillValue": None} for name in self.data.coords}  # CF
+            plain = {
+                str(name): {"_FillValue": None} | ({"dtype": "S1"} if array.dtype.kind == "U" else {})
+                for name, array in self.data.coords.items()
+            }  # CF
             with atomic(paths[1]) as unfinished:
                 self.data.to_netcdf(unfinished, engine="netcdf4", encoding=plain)
         write_atomically(paths[0], self.page())

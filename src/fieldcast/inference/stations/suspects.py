@@ -137,7 +137,12 @@ def stations_of(table: pd.DataFrame, possible: Gauges, used: Gauges) -> xr.Datas
         np.array(texts, dtype=str),
         {"long_name": "why no reading is used"},
     )
-    return xr.Dataset(arrays, {"station": np.array(gauge_names(places), dtype=str)})
+    listed = xr.Dataset(arrays, {"station": np.array(gauge_names(places), dtype=str)})
+    for name in ("station", "station_not_used"):
+        listed[name].encoding["dtype"] = (
+            "S1"  # netCDF4 crashes on texts of any length in a file that is open twice
+        )
+    return listed
 
 
 def readings_of(table: pd.DataFrame) -> pd.DataFrame:
