@@ -192,19 +192,6 @@ def test_failed_is_failed(session: Any, history: Any) -> None:
     assert {run.info.status for run in runs.values()} == {"FAILED"}
 
 
-def test_a_refused_run_is_kept_only_if_it_has_stored_something(session: Any, history: Any) -> None:
-    session("ingestion")
-    for steps in (0, 2):
-        fit = {"end": "refused", "steps": steps}
-        with pytest.raises(InputError, match="the toy is refused"):
-            session(
-                "sample.a", node_names=["sample.a.training.fit"], parameters={"sample": {"a": {"fit": fit}}}
-            )
-        kept = [run.data.tags.get("error") for run in history().values() if run.info.status == "FAILED"]
-        error = "InputError: the toy is refused: give it a name."
-        assert [each for each in kept if each] == [error] * (steps > 0) and bool(kept) == (steps > 0)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_is_killed(toy: Path, kedro: Any, history: Any, number: int) -> None:
     process = kedro("run", "--pipelines", "sample.a", "--params", "sample.a.fit.end=endless")

@@ -19,11 +19,9 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from fieldcast.app import processes
-from fieldcast.app.error_messages import chain
 from fieldcast.app.lock import data_root
 from fieldcast.app.tracking import metadata
 from fieldcast.app.tracking.record import Record
-from fieldcast.errors import InputError
 
 LOG = logging.getLogger(__name__)
 
@@ -91,20 +89,16 @@ class Tracking:
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
-        """End the run as FAILED, and with it the experiments that are not complete.
-
-        One that is refused before it has stored anything is not kept: the sentence says all.
-        """
-        refused = any(isinstance(link, InputError) for link in chain(error))
-        self._end("FAILED", FLUSH_TIMEOUT, f"{type(error).__name__}: {error}", refused)
+        """End the run as FAILED, and with it the experiments that are not complete."""
+        self._end("FAILED", FLUSH_TIMEOUT, f"{type(error).__name__}: {error}")
 
     def _kill(self) -> None:
         self._end("KILLED", STOPPED_TIMEOUT)
 
-    def _end(self, status: str, timeout: float, error: str = "", refused: bool = False) -> None:
+    def _end(self, status: str, timeout: float, error: str = "") -> None:
         with self._lock:
             if self._record:
-                self._record.end(status, timeout, error, refused)
+                self._record.end(status, timeout, error)
                 self._record = None  # only now: a Ctrl-C while it waits leaves the rest to the clean-up
                 processes.unregister(self._kill)
 

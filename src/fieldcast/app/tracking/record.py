@@ -118,7 +118,7 @@ class Record(threading.Thread):
 
         self._opened, self._ending = threading.Event(), threading.Event()
         self.is_open = False
-        self._status, self._error, self._refused = "", "", False
+        self._status, self._error = "", ""
         self._until = float("inf")  # when recording ends [s]
         self._attempts: Counter[str] = Counter()
         self._in_a_row = 0  # contents that failed one after the other
@@ -157,9 +157,6 @@ class Record(threading.Thread):
                 self._terminate(name)
         if self._monitor:
             self._monitor.finish()
-        if self._refused and not any(each.is_made and each.name in self._recorded for each in self._stored):
-            with contextlib.suppress(Exception):  # it stays as FAILED
-                self._client.delete_run(self._ids[PARENT])
 
     def _open(self) -> None:
         """Connect, find MLflow's experiment, end runs whose process has died, and begin the parent run.
@@ -491,15 +488,13 @@ class Record(threading.Thread):
         """Wait at most `timeout` seconds until the parent run has begun, or tracking has failed."""
         self._opened.wait(timeout)
 
-    def end(self, status: str, timeout: float, error: str = "", refused: bool = False) -> None:
+    def end(self, status: str, timeout: float, error: str = "") -> None:
         """End the parent with `status`, and so the experiments that are not complete; the others are FINISHED.
-
-        A run that was `refused` and has stored nothing is deleted, which MLflow can undo.
 
         Waits at most `timeout` seconds until everything is recorded, and says what is not.
         """
         begin = time.monotonic()
-        self._status, self._error, self._refused = status, error, refused
+        self._status, self._error = status, error
         self._until = begin + timeout * (1 - ENDING_SHARE)
         self._ending.set()
         self.join(timeout * (1 - ENDING_SHARE))
