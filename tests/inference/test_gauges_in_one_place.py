@@ -212,7 +212,7 @@ def test_the_result_lists_the_stations_with_their_readings_and_why_some_are_not_
         "S03": "t2m: likely in another unit than its neighbours",
         "S05": "t2m: no reading is a possible value",
     }
-    assert "24 stations, 2 of them not used, for a variable or all" in fields.attrs["comment"]
+    assert "24 stations, 2 of them not used for some variable" in fields.attrs["comment"]
 
 
 def test_stations_west_of_greenwich_are_listed_where_they_are_and_a_table_without_names_by_place() -> None:

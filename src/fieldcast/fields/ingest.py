@@ -53,7 +53,7 @@ def ingest(
 
     Fewer times than `fewest`, by default what training needs, are refused. `gaps` and `missing` are those of `Source`.
     """
-    with reading(where, Exception, of=dataset):
+    with reading(where, OSError, RuntimeError, of=dataset):
         fields = to_contract(as_record(dataset, where), where, curvilinear=fills_gaps(gaps, missing))
     return _repaired(fields, where, gaps, fewest, missing, of=dataset)
 

@@ -84,18 +84,17 @@ def read_file(
 def reading(where: str, *kinds: type[Exception], of: xr.Dataset | None = None) -> Iterator[None]:
     """Convert errors while values are read to InputError; opening a file reveals neither damage nor a lost network.
 
-    `of` is a data set that the caller has opened: the message names its first variable that cannot be read, and if all
-    can be, the error stays as it is.
+    `of` is a data set that the caller has opened: the message names its first variable that still cannot be read.
     """
     try:
         yield
     except InputError:
         raise
     except kinds as error:
-        if of is not None:
-            name = unreadable(of)
-            if name is None:
-                raise
+        on_disk = (
+            of is not None and isinstance(error, OSError | RuntimeError) and not is_remote(where.strip("'"))
+        )
+        if on_disk and (name := unreadable(of)) is not None:
             raise InputError(
                 f"the variable '{name}' of {where} cannot be read to its end ({first_line(error)}): copy or download "
                 "its file again, and open that."

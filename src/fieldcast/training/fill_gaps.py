@@ -162,7 +162,7 @@ def fill_gaps(
     )  # fmt: skip
 
     def selected(options: Mapping[str, Any]) -> Granule:
-        with reading("the data set", Exception, of=dataset):
+        with reading("the data set", OSError, RuntimeError, of=dataset):
             part = (
                 dataset if options["where"] is None else satisfying(dataset, options["where"], "the data set")
             )

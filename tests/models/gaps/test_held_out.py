@@ -53,15 +53,20 @@ def test_held_out_are_observed_values_in_gaps_and_at_whole_times(record: Record,
     assert holding.GAP_SHARE <= in_gaps / int(record.observed[left.any(1)].sum()) < holding.GAP_SHARE + 0.02
 
 
-def test_a_large_record_has_a_bounded_number_of_held_out_values(
+def test_enough_values_in_enough_gaps_and_times_suffice(
     record: Record, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    most = 300
-    assert most < int(held_out.whole.sum()) < int((~held_out.whole).sum())
-    monkeypatch.setattr(holding, "MOST_HELD_OUT", most)
-    few = hold_out_values(record, 0)
-    assert most / 2 < int(few.whole.sum()) <= most
-    assert most <= int((~few.whole).sum()) < 1.5 * most  # the last gap is whole
+    def numbers(some: HeldOut) -> tuple[int, int]:
+        return len(some.time[some.whole].unique()), len(some.group[~some.whole].unique())
+
+    times, gaps = numbers(held_out)
+    assert times > 16 and gaps > 3
+    monkeypatch.setattr(holding, "ENOUGH_VALUES", 1)
+    monkeypatch.setattr(holding, "ENOUGH_GAPS", 3)
+    four_runs = holding.MIN_RUNS * RUN
+    assert numbers(hold_out_values(record, 0)) == (four_runs, 3)
+    monkeypatch.setattr(holding, "ENOUGH_GAPS", 1000)
+    assert numbers(hold_out_values(record, 0)) == (times, gaps)
 
 
 def test_held_out_values_are_as_far_from_observations_as_missing_ones(

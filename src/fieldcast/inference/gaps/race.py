@@ -127,7 +127,7 @@ def samples(record: Record, held_out: HeldOut, fewest: int = MIN_ROUNDS) -> list
     """The samples of a record, each inside the next and the record, where it has most weight of held-out values.
 
     Samples in which the weight lies in less than `MIN_GAPS` held-out gaps are left out: they cannot tell methods apart.
-    If less than `fewest` are left, there are none; a single one that is asked for needs no more than one gap.
+    If less than `fewest` are left, there are none.
     """
     times, cells = record.x.shape
     part = Sample(slice(0, times), torch.arange(cells, device=record.x.device))
@@ -135,8 +135,7 @@ def samples(record: Record, held_out: HeldOut, fewest: int = MIN_ROUNDS) -> list
     observed = float(record.observed.float().mean())
     for size in sample_sizes(times, cells, observed, fewest)[::-1]:
         part = densest(part, size, held_out, record.columns.points)
-        least = MIN_GAPS if parts or fewest > 1 else 1
-        if effective_gaps(held_out.within(*part)) < least:
+        if effective_gaps(held_out.within(*part)) < MIN_GAPS:
             break
         parts.append(part)
     return parts[::-1] if len(parts) >= fewest else []

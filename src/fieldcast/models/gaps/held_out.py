@@ -41,7 +41,7 @@ GAP_SHARE = 0.05  # share of the observed values that are held out in gaps
 WHOLE_TIME_SHARE = 0.05  # share of the times with observations of a variable that are held out as a whole
 MAX_WHOLE_TIME_SHARE = 0.15  # largest such share, if fewer times would make too few runs
 MIN_RUNS = 4  # number of runs of whole times to hold out: errors of different runs are independent
-MOST_HELD_OUT = 2**19  # number of values in gaps, and of those of a variable at whole times, at most about
+ENOUGH_VALUES = 2**19  # number of values, in at least `ENOUGH_GAPS` gaps or whole times, that suffice
 NEAR_SHARE = 0.05  # share of the cells that belong to the pattern around a missing value
 # smallest number of cells of a pattern, up to a quarter of all: in fewer, observations are close
 MIN_NEAR_CELLS = 25
@@ -56,7 +56,7 @@ ATTEMPTS_PER_GAP = 4  # how often each drawn gap is moved to another time, at mo
 SELECTIONS = 4  # least number of selections of held-out values, whose errors calibrate the spread of a method
 MAX_SELECTIONS = 16
 SMALL = 20_000  # largest number of values of a record that has more selections if they have few gaps
-ENOUGH_GAPS = 100  # number of gaps of all selections together that are not few
+ENOUGH_GAPS = 100  # number of gaps that are not few
 
 
 def hold_out_values(record: Record, seed: int, together: Int[Tensor, " cell"] | None = None) -> HeldOut:
@@ -111,8 +111,9 @@ def hold_out_times(
     due = (
         (MIN_RUNS * lengths)
         .minimum(MAX_WHOLE_TIME_SHARE * times)
-        .maximum(WHOLE_TIME_SHARE * times)
-        .minimum(MOST_HELD_OUT / values.clamp(min=1))
+        .maximum(
+            (WHOLE_TIME_SHARE * times).minimum((ENOUGH_VALUES / values.clamp(min=1)).clamp(min=ENOUGH_GAPS))
+        )
         .long()
         .clamp(min=1)
     )
@@ -153,15 +154,15 @@ def hold_out_in_gaps(
     `present` is the mask of the variables observed at each time.
     """
     number = torch.zeros_like(eligible, dtype=torch.int32)
-    wanted, cell_count = min(GAP_SHARE * int(eligible.count_nonzero()), MOST_HELD_OUT), eligible.shape[1]
-    needed = wanted
+    wanted, cell_count = GAP_SHARE * int(eligible.count_nonzero()), eligible.shape[1]
+    needed, some = wanted, 0
     least = max(1, int(NEAR_SHARE * cell_count), min(MIN_NEAR_CELLS, cell_count // 4))
     points, variable, of_time = columns.points, columns.variable, counts(eligible)[0]
     tree, allowed = cKDTree(points), (of_time * MAX_SHARE_OF_TIME).long().clamp(min=1) * (of_time > 1)
     available, left, kept = eligible.clone(), of_time.clone(), counts(observed)[0].clamp(min=1)
     missing = ~observed & observed.any(0) & present[:, variable]
     for gap, (first, time, last, cell) in enumerate(gaps(observed, missing, generator), start=1):
-        if needed <= 0:
+        if needed <= 0 or (some >= ENOUGH_GAPS and wanted - needed >= ENOUGH_VALUES):
             break
         near = max(
             least, cells_within_reach(tree, points, observed[time] & (variable == variable[cell]), cell)
@@ -180,6 +181,7 @@ def hold_out_in_gaps(
         allowed[times] = (allowed[times] - count).clamp(min=0)
         left[times] -= count
         needed -= int(count.sum())
+        some += bool(count.any())
     return number
 
 
