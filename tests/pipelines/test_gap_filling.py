@@ -74,7 +74,7 @@ def test_every_classical_reconstruction_takes_gaps() -> None:
         for address, experiment in experiments(CONF).items()
         if experiment.task == "reconstruct" and experiment.about.family == "classical"
     ]
-    assert len(classical) == 9
+    assert "reconstruct.kriging" in classical
     for address in classical:
         assert resolve(body_of(CONF, address)["model"]["type"], address).learns_from_gaps, address
 

@@ -89,7 +89,7 @@ def snapshot_maps(
     The first map sets the colours; snapshots with the attribute `anomaly` are anomalies."""
     with_variable = {name: fields for name, fields in snapshots.items() if variable in fields}
     first = next(iter(with_variable.values()))
-    steps = first["step"].to_numpy()
+    steps = first[STEP].to_numpy()
     anomaly = "anomaly" in first.attrs
     of_first = first_member(first, variable)
     colours, levels = colours_and_levels(of_first.isel({STEP: 0}).to_numpy(), anomaly, circle_of(of_first))
@@ -101,7 +101,7 @@ def snapshot_maps(
         sheet.title((column, 0), f"step {step}")
         for row, (name, fields) in enumerate(with_variable.items()):
             values = first_member(fields, variable)
-            matches = np.flatnonzero(values["step"].to_numpy() == step)
+            matches = np.flatnonzero(values[STEP].to_numpy() == step)
             if len(matches):
                 draw(sheet, (column, row), values.isel({STEP: int(matches[0])}).to_numpy(), colours, levels)
             if column == 0:
@@ -249,7 +249,7 @@ def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline 
     colours = field_colours(truth, "anomaly" in stored.attrs, circle_of(first))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     sheet = Sheet(*grid, len(truth), 2 + len(cases), left=0.2, top=0.32, outline=outline)
-    for column, step in enumerate(first["step"].to_numpy()):
+    for column, step in enumerate(first[STEP].to_numpy()):
         sheet.title((column, 0), f"step {step}")
         sheet.draw((column, 0), truth[column], colours)
         sheet.draw((column, 1), observed[column], colours, missing=UNOBSERVED_COLOUR)

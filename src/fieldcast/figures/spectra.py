@@ -185,7 +185,7 @@ def step_ratios(
     latitudes = Latitudes.of(snapshots.assign_attrs(wraps=int(wraps)), np.all(list(complete), axis=0))
     truth = diagnostics["spectrum_truth"].sel(variable=variable).mean(LEAD).to_numpy()
     waves = waves_with_power(truth)
-    steps = values["step"].to_numpy()
+    steps = values[STEP].to_numpy()
     for number, step in enumerate(steps):
         power = latitudes.spectrum(
             values.isel({STEP: number}).transpose(..., "latitude", "longitude").to_numpy()

@@ -13,7 +13,7 @@ from fieldcast.fields.climatology import at
 from fieldcast.fields.meaning import circle_of, nature_of, sampled_values
 from fieldcast.fields.quantities import near
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.kinds import LAYOUTS, START, are_images, require_layout
+from fieldcast.kinds import LAYOUTS, START, STEP, are_images, require_layout
 from fieldcast.lineage import Lineage, require
 from fieldcast.report.first_screen import OUTSIDE_RANGE
 
@@ -95,9 +95,9 @@ def snapshot_anomalies(snapshots: xr.Dataset, climatology: xr.Dataset, step: Tim
         at(climatology[names], step.after(snapshots[START].to_numpy(), number))
         .rename(time=START)
         .assign_coords({START: snapshots[START]})
-        for number in snapshots["step"].to_numpy().tolist()
+        for number in snapshots[STEP].to_numpy().tolist()
     ]
-    normal = xr.concat(normals, snapshots["step"])
+    normal = xr.concat(normals, snapshots[STEP])
     with xr.set_options(keep_attrs=True):
         values = {name: snapshots[name] - normal_near(normal[name], snapshots[name]) for name in names}
     return snapshots.assign(

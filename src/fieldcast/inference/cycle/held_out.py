@@ -310,7 +310,7 @@ def as_text(result: xr.Dataset) -> str:
         for score in SCORES if f"{v}_crps" in result else ():
             values = result[f"{v}_{score}"]
             table = pd.DataFrame(
-                {"experiment": values["state"], "variable": v, "score": score, "value": values}
+                {"experiment": values[STATE], "variable": v, "score": score, "value": values}
             )
             unit, number = values.attrs["units"], values.attrs["observations"]
             tables.append(table.assign(low=nan, high=nan, unit=unit, observations=number))
