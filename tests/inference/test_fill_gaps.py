@@ -273,6 +273,19 @@ def test_values_and_not_anomalies_are_interpolated_in_time(gappy: xr.Dataset) ->
     assert np.allclose(interpolated[:, 0], expected, atol=1e-3)
 
 
+def test_interpolation_in_time_gives_the_climatology_to_cells_that_are_never_observed(
+    gappy: xr.Dataset,
+) -> None:
+    """Its scores do not depend on the zero of the unit."""
+    record = GappyRecord.of(ingest(gappy, missing="train")[0], torch.device("cpu"))
+    observed = record.record.observed.clone()
+    observed[:, 1] = False
+    unseen = replace(record, record=replace(record.record, observed=observed))
+    anomalies = unseen.linear_in_time(slice(None))
+    assert not anomalies[:, 1].any() and anomalies[:, 0].any()
+    assert torch.equal(anomalies[:, 2:], record.linear_in_time(slice(None))[:, 2:])
+
+
 def observed_at(values: torch.Tensor, observed: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Days and values of the observations of a cell."""
     return observed.nonzero()[:, 0].numpy(), values[observed].numpy()

@@ -210,11 +210,15 @@ class GappyRecord:
         return by_day[torch.from_numpy(calendars.day_of_year(self.times) - 1)].to(self.record.x.device)
 
     def linear_in_time(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
-        """Anomalies of linearly interpolated values of some columns, which are not interpolated anomalies."""
+        """Anomalies of linearly interpolated values of some columns, which are not interpolated anomalies.
+
+        Cells that are never observed have the climatology.
+        """
         record, climatology = self.record, self.climatology(columns) / self.scale[columns]
         hours = torch.from_numpy(calendars.hours(self.times)).to(climatology.device)
         values = record.x[:, columns] + climatology
-        return linear_in_time(values, record.observed[:, columns], hours).sub_(climatology)
+        observed = record.observed[:, columns]
+        return linear_in_time(values, observed, hours).sub_(climatology).masked_fill_(~observed.any(0), 0.0)
 
     def on_grid(
         self, values: Shaped[Tensor, "time *member column"], v: int, outside: float | int = np.nan
