@@ -207,7 +207,7 @@ def test_stations_become_the_fields_of_grid_stations(stations: Exploration, file
     fields = fieldcast.grid_stations(str(files / "gauges.csv"), resolution=resolution)
     np.testing.assert_array_equal(stations.data["t2m"].values, fields["t2m"].values)
     assert stations.commands[0][0].startswith("the same fields")
-    assert "22 stations; station, v_readings and station_not_used of fields.nc list them." in stations.answer
+    assert "22 stations: fields.nc lists them (station), the readings of each" in stations.answer
     assert set(stations.tables["scores"]["method"]) == {"kriging", "nearest", "linear", "climatology"}
 
 

@@ -276,7 +276,7 @@ def test_values_and_not_anomalies_are_interpolated_in_time(gappy: xr.Dataset) ->
 def test_interpolation_in_time_gives_the_climatology_to_cells_that_are_never_observed(
     gappy: xr.Dataset,
 ) -> None:
-    """Its scores do not depend on the zero of the unit."""
+    """The scores of interpolation do not depend on the zero of the unit."""
     record = GappyRecord.of(ingest(gappy, missing="train")[0], torch.device("cpu"))
     observed = record.record.observed.clone()
     observed[:, 1] = False

@@ -274,7 +274,8 @@ def _missing_dates(time: xr.DataArray, counts: np.ndarray, step: TimeStep, gaps:
             f"{'it' if missing == 1 else 'them'} without values with ingestion.gaps=insert, or let each gap start "
             'a segment with ingestion.gaps=segment (in Python gaps="insert" or gaps="segment")'
         )
-    treatment = "they have no values" if gaps == "insert" else "each gap starts a segment"
+    added = f"{'it is' if missing == 1 else 'they are'} added without values"
+    treatment = added if gaps == "insert" else "each gap starts a segment"
     sentence = f"{dates_are} missing in {counted(border.size, 'gap')}, the first after {first}: {treatment}."
     return Finding("gaps", "", first, missing, "allowed", sentence)
 

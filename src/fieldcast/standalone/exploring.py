@@ -609,7 +609,8 @@ def commands_for(
         options = " --gaps segment" * (gaps == "segment")
         options += f" --params rollout.steps={outcome.steps}" if outcome.steps else ""
         train = f"fieldcast train {file} --experiment {','.join(best.values())}{options}"
-        about = f"train these models on {whole}, and store them in data_netcdf, with more scores and a page"
+        about = f"train these models on {whole}, and store them in data_netcdf, with more scores (--experiment explore "
+        about += "instead: seven quick models, and a page)"
         commands.append((about, train))
     if "forecast" in best:
         predict = f"fieldcast predict {file} --experiment {best['forecast']} --output forecast.nc"

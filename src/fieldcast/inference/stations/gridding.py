@@ -238,8 +238,11 @@ def line_of_stations(used: xr.Dataset) -> str:
     """Numbers of stations and of those not used, and the names of the variables that list them."""
     unused = int((used["station_not_used"] != "").sum())
     but = f", {unused} of them not used for some variable" if unused else ""
-    named = "station, v_readings and station_not_used of the result list them"
-    return f"{counted(used.sizes['station'], 'station')}{but}; {named}"
+    named = (
+        "the result lists them (station), the readings of each (v_readings for a variable v) and why one is not used "
+        "(station_not_used)"
+    )
+    return f"{counted(used.sizes['station'], 'station')}{but}: {named}"
 
 
 def with_relief(
