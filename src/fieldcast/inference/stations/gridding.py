@@ -205,10 +205,8 @@ def grid_and_score(
         chosen, choices = choose_quantities(gauges, quantities, seed, on, where)
         for variable in gauges.units:
             LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.locations))
-            quantity = chosen.get(variable)
-            results.append(
-                grid_variable(gauges, variable, quantity, grid, seed, on, where, altitude, fixed[variable])
-            )
+            of_variable = chosen.get(variable), grid, seed, on, where, altitude, fixed[variable]
+            results.append(grid_variable(gauges, variable, *of_variable))
     scores, by_station = (
         pd.concat(tables, ignore_index=True)
         for tables in zip(*(result.scores for result in results), strict=True)
