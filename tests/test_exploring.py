@@ -110,6 +110,26 @@ def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration
     assert gappy.commands[-1][1].endswith('--where "quality_level == 2"')
 
 
+def test_a_condition_removes_bad_values(files: Path) -> None:
+    """As in `fill_gaps`, of which the numbers are; it is in each command to go on with, and is not proposed again."""
+    given, condition = flagged(), "quality_level == 2"
+    for data in (files / "gappy.nc", given):
+        explored = fieldcast.explore(data, where=condition)
+        assert explored.data is not None and explored.conditions == []
+        filled = fieldcast.fill_gaps(given, where=condition)
+        np.testing.assert_array_equal(explored.data["sst"].values, filled["sst"].values)
+        assert all(condition in command for _, command in explored.commands)
+        assert ("values", f"those with {condition}") in explored.facts
+    with pytest.raises(InputError, match="a table has none: leave it out"):
+        fieldcast.explore(files / "gauges.csv", where=condition)
+
+
+def test_a_flag_without_bad_values_needs_no_condition() -> None:
+    good = flagged()
+    good["quality_level"].values[:] = 2
+    assert [flag.where for flag in contents.quality_flags(good)] == [""]
+
+
 def test_the_leader_of_a_race_fills_what_it_would_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The method of the first rounds, on the last times that fit; `method` of fill_gaps gives the same values."""
     for name, value in {"CELLS_PER_TIME": 5, "FIRST_WORK": 256, "MIN_TIMES": 20, "MIN_OBSERVED": 4}.items():

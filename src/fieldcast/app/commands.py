@@ -241,9 +241,9 @@ def doctor(
         raise click.exceptions.Exit(1)
 
 
-@click.command()
+@click.command(params=[PART[0]])
 @click.argument("file")
-def explore(file: str) -> None:
+def explore(file: str, where: str | None) -> None:
     """Look at FILE: what is in it, and a quick result.
 
     FILE is NetCDF, Zarr, a table of stations or along tracks (CSV, Parquet), or a folder of files. The page and the
@@ -252,7 +252,7 @@ def explore(file: str) -> None:
     """
     from fieldcast.standalone.exploring import explore as look_at  # here: torch takes a second to import
 
-    exploration = look_at(file)
+    exploration = look_at(file, where=where)
     folder = folder_of(file)
     write_atomically(folder / EXPLORED, os.path.abspath(file))
     click.echo(exploration.text(exploration.save(folder)))

@@ -49,7 +49,7 @@ uses the configuration in the wheel, and the working directory as the project. `
 `record-cycle FILE`, `fill-gaps FILE`, `grid-stations FILE` and `score FILE` have the keys of their sections below as options (`--experiment`,
 `--output`, `--members`, `--max-gap`, `--resolution`); `gap_filling.learned` and `gap_filling.max_minutes` are set with `--params`.
 `fieldcast train FILE --experiment NAMES` runs the pipelines of these names in `netcdf`, with `ingestion.path=FILE`; `fieldcast explore
-FILE` has no options and reads no parameters but the list `explore`.
+FILE` has the option `--where` alone, and reads no parameters but the list `explore`.
 `--only-missing-outputs` checks only whether files exist: to rank new experiments, run `--pipelines reporting`
 afterwards. `--async` is refused.
 

@@ -21,6 +21,7 @@ from fieldcast.fields.meaning import nature_of, sampled_values
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.options import Source
 from fieldcast.fields.paths import is_remote, local, require
+from fieldcast.fields.selection import satisfying
 from fieldcast.fields.sources import expanded, open_layout, open_source
 from fieldcast.fields.table_layouts import SUFFIXES
 from fieldcast.fields.times import as_record
@@ -161,12 +162,18 @@ class Record(NamedTuple):
         layout = None if self.layout is None else part.of(self.layout, times=False)
         return self._replace(dataset=part.of(self.dataset).load(), layout=layout, text=part.text)
 
+    def only(self, where: str | None) -> Record:
+        """The values that satisfy a condition, see `fields.conditions`."""
+        return (
+            self if where is None else self._replace(dataset=satisfying(self.dataset, where, self.where))
+        )
 
-def read_record(data: str | xr.Dataset | xr.DataArray) -> Record:
-    """The part of fields that is read, at most `READ_VALUES`."""
+
+def read_record(data: str | xr.Dataset | xr.DataArray, condition: str | None = None) -> Record:
+    """The part of fields that is read, at most `READ_VALUES`, with the values that satisfy a condition."""
     if not isinstance(data, str):
         dataset = as_record(as_dataset(data, "the data set"), "the data set")
-        return Record("the data set", dataset, None, "the data set", None, "").last(READ_VALUES)
+        return Record("the data set", dataset, None, "the data set", None, "").last(READ_VALUES).only(condition)
     require(data, "fieldcast explore FILE")
     where, name = f"'{data}'", os.path.basename(data.rstrip("/")) or data
     paths = expanded([data])
@@ -174,13 +181,14 @@ def read_record(data: str | xr.Dataset | xr.DataArray) -> Record:
         opened, layout = as_record(open_file(paths[0], "explore"), where), None
         check_chunks(opened, [str(name) for name in opened.variables], paths[0])
     else:
-        files = Source(path=data, gaps="insert", missing="train")
-        opened, layout = open_source(files), open_layout(files)
+        files = Source(path=data, where=condition, gaps="insert", missing="train")
+        opened, layout, condition = open_source(files), open_layout(files), None
     with reading(where, OSError, RuntimeError, ValueError):
         record = Record(name, opened, layout, where, data, "").last(READ_VALUES)
         if record.dataset.nbytes > 8 * READ_VALUES:
-            return record  # axes are not recognised, or other variables are large: what is used is read where it is
-        return record._replace(dataset=record.dataset.load())
+            # axes are not recognised, or other variables are large: what is used is read where it is
+            return record.only(condition)
+        return record._replace(dataset=record.dataset.load()).only(condition)
 
 
 # Variables and their gaps.
@@ -225,7 +233,7 @@ def longest_run(missing: Bool[np.ndarray, "time cell"]) -> int:
 
 
 class Quality(NamedTuple):
-    """A flag of quality: how often it has each value, and the condition that keeps good values, if the file says so."""
+    """A flag of quality: how often it has each value, and the condition that keeps good values, if some are not."""
 
     counts: pd.DataFrame  # variable, value, meaning, count, share
     where: str
@@ -269,16 +277,17 @@ def quality_of(name: str, array: xr.DataArray) -> Quality:
 
 
 def condition(name: str, counts: pd.DataFrame, are_bits: bool) -> str:
-    """The condition `--where` that keeps values with a good meaning, or without bad bits; empty if no meaning says so.
+    """The condition `--where` that keeps values with a good meaning, or without bad bits; empty if no meaning says so, or all values are good.
 
     Good values that are the largest ones, as the levels of GHRSST are, become a limit.
     """
+    counts = counts[counts["count"] > 0]
     meanings = counts["meaning"].astype(str)
     if are_bits:
-        bad = [m for m, count in zip(meanings, counts["count"], strict=True) if count and BAD_BITS.search(m)]
+        bad = [m for m in meanings if BAD_BITS.search(m)]
         return f"{name} without {' '.join(bad)}" if bad else ""
     good = meanings.map(lambda text: bool(GOOD.search(text)) and not NOT_GOOD.search(text))
-    if not good.any():
+    if not good.any() or good.all():
         return ""
     least = counts.loc[good, "value"].min()
     if good.equals(counts["value"] >= least):

@@ -93,7 +93,9 @@ OBSERVED = 0.1  # share of the cells that a reconstruction is given
 
 
 @runtime.reports_out_of_memory
-def explore(data: Explored, *, seed: int = 0, device: str = "cpu") -> Exploration:
+def explore(
+    data: Explored, *, where: str | None = None, seed: int = 0, device: str = "cpu"
+) -> Exploration:
     """Look at data of any kind, and do within about two minutes what suits them.
 
     Complete fields are reconstructed from a tenth of their cells and forecast by models that are fitted in seconds; the
@@ -106,6 +108,8 @@ def explore(data: Explored, *, seed: int = 0, device: str = "cpu") -> Exploratio
     data
         The path of a NetCDF file, Zarr store, table (CSV or Parquet), folder or glob; or a data set, an array with a
         name, or a table of readings.
+    where
+        Condition on a flag of quality, as in `fill_gaps`: values that do not satisfy it are missing.
     seed
         Seed of held-out values and members.
     device
@@ -114,15 +118,17 @@ def explore(data: Explored, *, seed: int = 0, device: str = "cpu") -> Exploratio
     Raises
     ------
     InputError
-        If the data cannot be read.
+        If the data cannot be read, or a condition names what they do not have.
     """
     with noted() as notes, runtime.log_progress(partial(LOG.info, "%s"), INTERVAL):
         given = str(data) if isinstance(data, str | Path) else data
         if isinstance(given, str):
             given = table_in(given, notes)
         if isinstance(given, pd.DataFrame) or (isinstance(given, str) and is_table(given)):
+            if where is not None:
+                raise InputError("where compares variables of a grid, and a table has none: leave it out.")
             return explore_readings(given, notes, seed, device)
-        return explore_fields(given, notes, seed, device)
+        return explore_fields(given, where, notes, seed, device)
 
 
 class Notes(logging.Handler):
@@ -176,10 +182,10 @@ class Outcome(NamedTuple):
 
 
 def explore_fields(
-    data: str | xr.Dataset | xr.DataArray, notes: list[str], seed: int, device: str
+    data: str | xr.Dataset | xr.DataArray, where: str | None, notes: list[str], seed: int, device: str
 ) -> Exploration:
     """Look at fields, and fill, or reconstruct and forecast them."""
-    record = read_record(data)
+    record = read_record(data, where)
     LOG.info("Reading %s%s", record.name, f": {record.text}" if record.text else "")
     fields, checks = ingest(record.dataset, record.where, "insert", missing="train")
     variables, flags = variables_table(fields), quality_flags(record.dataset)
@@ -192,11 +198,12 @@ def explore_fields(
         failed = "The record is complete, but neither forecast nor reconstructed"
         outcome = attempt(model_record, failed, complete, record, gaps, seed, device)
     facts = [*about_grid(fields, record.dataset), *([("read", record.text)] if record.text else ())]
+    facts += [("values", f"those with {where}")] if where is not None else []
     tables = {"variables": variables, "checks": checks, **outcome.tables}
     if flags:
         tables["quality"] = pd.concat([flag.counts for flag in flags], ignore_index=True)
-    conditions = [flag.where for flag in flags if flag.where]
-    commands = commands_for(record, complete is not None, gaps, conditions, outcome)
+    conditions = [flag.where for flag in flags if flag.where and where is None]
+    commands = commands_for(record, where, complete is not None, gaps, conditions, outcome)
     return Exploration(
         record.name, facts, outcome.answer, tables, commands,
         outcome.figures, outcome.result, outcome.data, plain(notes, record.where), conditions, outcome.report,
@@ -584,35 +591,35 @@ def grid_readings(
 
 
 def commands_for(
-    record: Record, complete: bool, gaps: str, conditions: Sequence[str], outcome: Outcome
+    record: Record, where: str | None, complete: bool, gaps: str, conditions: Sequence[str], outcome: Outcome
 ) -> list[tuple[str, str]]:
     """Pairs of what to do next and the command, or the call of Python for data that are no file."""
     own, file, best = record.path is None, shlex.quote(record.path or ""), outcome.best
+    condition = ", where={!r}" if own else ' --where "{}"'
+    given = "" if where is None else condition.format(where)
     fill = "fieldcast.fill_gaps(dataset{})" if own else f"fieldcast fill-gaps {file} --output filled.nc{{}}"
     whole = f"the whole record, of which {outcome.part} are used here" if outcome.part else "the record"
     if not complete:
-        option = ", where={}" if own else " --where {}"
-        quoted = [(each, repr(each) if own else f'"{each}"') for each in conditions]
         same = outcome.data is not None and not (outcome.part or outcome.adds)
         about = f"fill {whole}{' again, with the same values' * same}: {outcome.adds}"
         about += "fit=FILE stores the fit, by which append" if own else "it stores the fit, by which --append"
-        return [(f"{about} adds later times", fill.format(""))] + [
-            (f"the same from values with {each} alone; here all are used", fill.format(option.format(text)))
-            for each, text in quoted
+        return [(f"{about} adds later times", fill.format(given))] + [
+            (f"the same from values with {each} alone; here all are used", fill.format(condition.format(each)))
+            for each in conditions
         ]
     if own:
         about = f"the model {{}} of {whole}, to keep: here it is fitted and not returned"
         return [(about.format(each), f'fieldcast.fit(dataset, "{each}")') for each in best.values()]
     about = "fill the missing dates, which stay missing here"
-    commands = [(about, fill.format(""))] if gaps == "segment" else []
+    commands = [(about, fill.format(given))] if gaps == "segment" else []
     if best:
-        options = " --gaps segment" * (gaps == "segment")
+        options = given + " --gaps segment" * (gaps == "segment")
         options += f" --params rollout.steps={outcome.steps}" if outcome.steps else ""
         train = f"fieldcast train {file} --experiment {','.join(best.values())}{options}"
         about = f"train these models on {whole}, and store them in data_netcdf, with more scores (--experiment explore "
         about += "instead: seven quick models, and a page)"
         commands.append((about, train))
     if "forecast" in best:
-        predict = f"fieldcast predict {file} --experiment {best['forecast']} --output forecast.nc"
+        predict = f"fieldcast predict {file} --experiment {best['forecast']} --output forecast.nc{given}"
         commands.append(("then forecast by the stored model, also from later states", predict))
     return commands
