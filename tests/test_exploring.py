@@ -124,6 +124,17 @@ def test_a_condition_removes_bad_values(files: Path) -> None:
         fieldcast.explore(files / "gauges.csv", where=condition)
 
 
+@pytest.mark.parametrize("ratio, is_wrong", [(0.4, True), (0.7, False), (1.4, False), (1.6, True), (np.nan, False)])
+def test_a_spread_far_from_the_error_is_said(ratio: float, is_wrong: bool) -> None:
+    """That of the best method alone, in the text and on the page."""
+    scores = pd.DataFrame({"method": ["a", "b"], "crps": [1.0, 2.0], "ssr": [ratio, 0.1]})
+    look = Exploration("x", [("period", "2001")], "Done.", {"reconstructions": scores}, [])
+    meaning = "spread-skill ratio of a (reconstruction), where 1 is right"
+    assert (f"{ratio:.2g} is the {meaning}" in look.text()) is is_wrong
+    assert (meaning in look.page()) is is_wrong
+    assert "ratio of b" not in look.text()
+
+
 def test_a_flag_without_bad_values_needs_no_condition() -> None:
     good = flagged()
     good["quality_level"].values[:] = 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import chain, starmap
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from markupsafe import Markup
 
 from fieldcast.atomic import atomic, write_atomically
 from fieldcast.figures.style import Picture
+from fieldcast.report.first_screen import most_serious, wrong_spread
 from fieldcast.report.page import source
 from fieldcast.report.rendering import TEMPLATES, render
 from fieldcast.report.tables import Cell, Doubt, Table
@@ -86,10 +88,22 @@ class Exploration:
             "\n".join(f"- {note}" for note in self.notes),
             self.answer,
             *lines.values(),
+            *(f"{doubt.number} is the {doubt.meaning}" for doubt in self.doubts()),
             "\n".join(map(str, paths)),
             "\n".join(["Go on with", *commands]) if commands else "",
         ]
         return "\n\n".join(filter(None, parts))
+
+    def doubts(self) -> list[Doubt]:
+        """The worst spread of the best method in each table of scores, where it is far from its error."""
+        doubts = []
+        for name in ("scores", "reconstructions"):
+            table = self.tables.get(name, pd.DataFrame())
+            if "ssr" in table:
+                best = table[table["method"] == table["method"].iloc[0]].assign(table=name.rstrip("s"))
+                of_best = best[["ssr", "method", "variable" if "variable" in best else "table"]].to_numpy()
+                doubts += most_serious(chain.from_iterable(starmap(wrong_spread, of_best)))
+        return doubts
 
     def __repr__(self) -> str:
         return self.text()
@@ -103,7 +117,7 @@ class Exploration:
         first = {"at_a_glance": pictures.pop(next(iter(pictures)))} if pictures else {}
         tables = {name: as_table(table) for name, table in self.tables.items()}
         unused = 'of quality are not used here: --where "{}", also of the commands below, keeps good values alone'
-        doubts = [Doubt(0, "flags", unused.format(each)) for each in self.conditions]
+        doubts = [*(Doubt(0, "flags", unused.format(each)) for each in self.conditions), *self.doubts()]
         sections = render("exploration", {}, look=self, tables=tables, figures=pictures)
         scores = tables.get("scores", tables.get("reconstructions", Table((), ())))
         page: str = TEMPLATES.get_template("page.html.j2").render(

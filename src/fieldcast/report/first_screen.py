@@ -23,7 +23,7 @@ EXPLANATIONS = (
     "below 1 it is overconfident.",
 )
 MAX_DOUBTS = 3
-MIN_SPREAD_SKILL, MAX_SPREAD_SKILL = 0.5, 1.5  # beyond these ratios the spread says little about the error
+WRONG_SPREAD = 1.5  # factor between spread and error beyond which the one says little about the other
 MIN_INITIAL_TIMES = 10  # initial times that a trusted ranking needs
 # priorities of doubts, which are at most one each
 SHORT_RECORD, FEW_TIMES, SPREAD, RECOGNISED, IMPOSSIBLE, ROLLOUTS, ONE_SEED = range(7)
@@ -64,21 +64,24 @@ def most_serious(doubts: Iterable[Doubt]) -> list[Doubt]:
 
 
 def general_doubts(results: Results) -> Iterator[Doubt]:
-    """The ensemble with the worst spread, if it is far from its error; draws that are out of range; a single seed."""
+    """Ensembles whose spread is far from their error; draws that are out of range; a single seed."""
     board = results.board
-    ratios = {
-        name: float(np.nanmean([board.value(name, "ssr", case) for case in board.cases]))
-        for name in board.having("ssr")
-    }
-    distance = {name: abs(math.log(max(ratio, 1e-9))) for name, ratio in ratios.items()}
-    worst = max(ratios, key=distance.__getitem__, default="")
-    if worst and not MIN_SPREAD_SKILL <= ratios[worst] <= MAX_SPREAD_SKILL:
-        meaning = f"spread-skill ratio of {results.label(worst)} ({results.title.lower()}), where 1 is right"
-        yield Doubt(SPREAD, f"{ratios[worst]:.2g}", meaning, distance[worst])
+    for name in board.having("ssr"):
+        ratio = float(np.nanmean([board.value(name, "ssr", case) for case in board.cases]))
+        yield from wrong_spread(ratio, results.label(name), results.title.lower())
     yield from impossible_draws(results)
     if any(map(results.learned, board.order)) and results.leaderboard["seed"].nunique() == 1:
         yield Doubt(
             ONE_SEED, "1", "training seed of each learned method: another may change small differences"
+        )
+
+
+def wrong_spread(ratio: float, method: str, what: str) -> Iterator[Doubt]:
+    """A doubt about the spread of a method, if it is far from its error; none about a ratio that is NaN."""
+    severity = abs(math.log(max(ratio, 1e-9)))
+    if severity > math.log(WRONG_SPREAD):
+        yield Doubt(
+            SPREAD, f"{ratio:.2g}", f"spread-skill ratio of {method} ({what}), where 1 is right", severity
         )
 
 
