@@ -124,7 +124,9 @@ def test_a_condition_removes_bad_values(files: Path) -> None:
         fieldcast.explore(files / "gauges.csv", where=condition)
 
 
-@pytest.mark.parametrize("ratio, is_wrong", [(0.4, True), (0.7, False), (1.4, False), (1.6, True), (np.nan, False)])
+@pytest.mark.parametrize(
+    "ratio, is_wrong", [(0.4, True), (0.7, False), (1.4, False), (1.6, True), (np.nan, False)]
+)
 def test_a_spread_far_from_the_error_is_said(ratio: float, is_wrong: bool) -> None:
     """That of the best method alone, in the text and on the page."""
     scores = pd.DataFrame({"method": ["a", "b"], "crps": [1.0, 2.0], "ssr": [ratio, 0.1]})

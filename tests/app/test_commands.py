@@ -116,6 +116,14 @@ def test_append_replaces_the_record_unless_there_is_an_output(noted: dict[str, A
         }
 
 
+def test_an_output_that_exists_is_named_before_it_is_replaced(noted: dict[str, Any], tmp_path: Path) -> None:
+    phrases = ["fill-gaps", "record.nc", "--output", "filled.nc"]
+    assert "exists" not in CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).stderr
+    (tmp_path / "filled.nc").touch()
+    told = CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).stderr
+    assert told == "'filled.nc' exists, and is replaced once the new result is complete.\n"
+
+
 def test_grid_stations_is_a_pipeline_on_a_table(noted: dict[str, Any], tmp_path: Path) -> None:
     phrases = ["grid-stations", "gauges.csv", "--resolution", "0.5", "--output", "g.nc", "--step", "24"]
     assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0

@@ -60,6 +60,19 @@ def test_units_are_those_of_most_readings() -> None:
         Gauges.read(pd.concat([readings, celsius.assign(units="kg", lat=0.0)]), None, WHERE)
 
 
+def test_a_table_without_units_is_told_where_to_write_them(caplog: pytest.LogCaptureFixture) -> None:
+    """A heading with the unit is what the sentence asks for."""
+    readings = table(pd.date_range("2001-01-01", periods=4))
+    assert Gauges.read(readings, None, WHERE).units == {"t": "1"}
+    assert (
+        "names no units, and neither does the result: write them into a heading, as in `t2m [degC]`"
+        in caplog.text
+    )
+    caplog.clear()
+    wide = readings.drop(columns="variable").rename(columns={"value": "t2m [degC]"})
+    assert Gauges.read(wide, None, WHERE).units == {"t2m": "degC"} and "names no units" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -81,7 +81,11 @@ class OnFile(click.Command):
             values["columns"] = columns_of(values["columns"])
         runtime_params = {**params, section: {**params.get(section, {}), **values}}
         runtime_params = with_file(runtime_params, self.record.files[0], file, where, region, gaps, quantity)
-        pipeline = section
+        pipeline, output = section, values.get("output")
+        if output is not None and os.path.exists(output):
+            click.echo(
+                f"'{given['output']}' exists, and is replaced once the new result is complete.", err=True
+            )
         if (earlier := values.get("append")) is not None:
             pipeline = "gap_appending"
             runtime_params[section].setdefault("output", earlier)

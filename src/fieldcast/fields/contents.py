@@ -164,16 +164,16 @@ class Record(NamedTuple):
 
     def only(self, where: str | None) -> Record:
         """The values that satisfy a condition, see `fields.conditions`."""
-        return (
-            self if where is None else self._replace(dataset=satisfying(self.dataset, where, self.where))
-        )
+        return self if where is None else self._replace(dataset=satisfying(self.dataset, where, self.where))
 
 
 def read_record(data: str | xr.Dataset | xr.DataArray, condition: str | None = None) -> Record:
     """The part of fields that is read, at most `READ_VALUES`, with the values that satisfy a condition."""
     if not isinstance(data, str):
         dataset = as_record(as_dataset(data, "the data set"), "the data set")
-        return Record("the data set", dataset, None, "the data set", None, "").last(READ_VALUES).only(condition)
+        return (
+            Record("the data set", dataset, None, "the data set", None, "").last(READ_VALUES).only(condition)
+        )
     require(data, "fieldcast explore FILE")
     where, name = f"'{data}'", os.path.basename(data.rstrip("/")) or data
     paths = expanded([data])

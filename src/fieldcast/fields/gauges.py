@@ -193,7 +193,11 @@ def in_common_units(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict
     """Convert each variable to the unit of most of its readings; also return the units, "1" if the table has none."""
     names = list(dict.fromkeys(table["variable"]))
     if "units" not in table:
-        LOG.info("%s names no units, and neither does the result.", where)
+        LOG.warning(
+            "%s names no units, and neither does the result: write them into a heading, as in `t2m [degC]`, or a column "
+            "`units`, and values that no such quantity has are left out.",
+            where,
+        )
         return table, dict.fromkeys(names, "1")
     counts = {name: table.loc[table["variable"] == name, "units"].value_counts() for name in names}
     units = {name: str(count.index[0]) if len(count) else "" for name, count in counts.items()}

@@ -116,7 +116,9 @@ class Exploration:
         pictures = {name: Picture(png) for name, png in self.figures.items()}
         first = {"at_a_glance": pictures.pop(next(iter(pictures)))} if pictures else {}
         tables = {name: as_table(table) for name, table in self.tables.items()}
-        unused = 'of quality are not used here: --where "{}", also of the commands below, keeps good values alone'
+        unused = (
+            'of quality are not used here: --where "{}", also of the commands below, keeps good values alone'
+        )
         doubts = [*(Doubt(0, "flags", unused.format(each)) for each in self.conditions), *self.doubts()]
         sections = render("exploration", {}, look=self, tables=tables, figures=pictures)
         scores = tables.get("scores", tables.get("reconstructions", Table((), ())))

@@ -93,9 +93,7 @@ OBSERVED = 0.1  # share of the cells that a reconstruction is given
 
 
 @runtime.reports_out_of_memory
-def explore(
-    data: Explored, *, where: str | None = None, seed: int = 0, device: str = "cpu"
-) -> Exploration:
+def explore(data: Explored, *, where: str | None = None, seed: int = 0, device: str = "cpu") -> Exploration:
     """Look at data of any kind, and do within about two minutes what suits them.
 
     Complete fields are reconstructed from a tenth of their cells and forecast by models that are fitted in seconds; the
@@ -604,7 +602,10 @@ def commands_for(
         about = f"fill {whole}{' again, with the same values' * same}: {outcome.adds}"
         about += "fit=FILE stores the fit, by which append" if own else "it stores the fit, by which --append"
         return [(f"{about} adds later times", fill.format(given))] + [
-            (f"the same from values with {each} alone; here all are used", fill.format(condition.format(each)))
+            (
+                f"the same from values with {each} alone; here all are used",
+                fill.format(condition.format(each)),
+            )
             for each in conditions
         ]
     if own:
