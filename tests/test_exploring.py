@@ -111,7 +111,7 @@ def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration
 
 
 def test_a_condition_removes_bad_values(files: Path) -> None:
-    """As in `fill_gaps`, of which the numbers are; it is in each command to go on with, and is not proposed again."""
+    """The numbers are those of `fill_gaps`; the condition is in each command to go on with, and is not proposed again."""
     given, condition = flagged(), "quality_level == 2"
     for data in (files / "gappy.nc", given):
         explored = fieldcast.explore(data, where=condition)
@@ -128,7 +128,6 @@ def test_a_condition_removes_bad_values(files: Path) -> None:
     "ratio, is_wrong", [(0.4, True), (0.7, False), (1.4, False), (1.6, True), (np.nan, False)]
 )
 def test_a_spread_far_from_the_error_is_said(ratio: float, is_wrong: bool) -> None:
-    """That of the best method alone, in the text and on the page."""
     scores = pd.DataFrame({"method": ["a", "b"], "crps": [1.0, 2.0], "ssr": [ratio, 0.1]})
     look = Exploration("x", [("period", "2001")], "Done.", {"reconstructions": scores}, [])
     meaning = "spread-skill ratio of a (reconstruction), where 1 is right"
