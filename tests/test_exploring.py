@@ -111,7 +111,7 @@ def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration
 
 
 def test_a_condition_removes_bad_values(files: Path) -> None:
-    """The numbers are those of `fill_gaps`; the condition is in each command to go on with, and is not proposed again."""
+    """The numbers are those of `fill_gaps`; each command to go on with has the condition, which is not proposed again."""
     given, condition = flagged(), "quality_level == 2"
     for data in (files / "gappy.nc", given):
         explored = fieldcast.explore(data, where=condition)
@@ -277,7 +277,7 @@ def test_two_files_of_one_name_have_a_folder_each_and_one_that_is_looked_at_agai
         ("b/sst.csv", complete),
         ("a/sst.nc", gappy),
     ):
-        monkeypatch.setattr(exploring, "explore", lambda _, seen=seen: seen)
+        monkeypatch.setattr(exploring, "explore", lambda _, where, seen=seen: seen)
         assert CliRunner().invoke(cli.cli, ["explore", file], catch_exceptions=False).exit_code == 0
     folders = {path.parent.name: path.name for path in tmp_path.glob("explored_*/*.nc")}
     assert folders == {

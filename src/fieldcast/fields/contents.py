@@ -279,7 +279,8 @@ def quality_of(name: str, array: xr.DataArray) -> Quality:
 def condition(name: str, counts: pd.DataFrame, are_bits: bool) -> str:
     """The condition `--where` that keeps values with a good meaning, or without bad bits.
 
-    It is empty if no meaning says so, or all values are good. Good values that are the largest ones, as the levels of GHRSST are, become a limit.
+    It is empty if no meaning says so, or all values are good. Good values that are the largest ones, as the levels of
+    GHRSST are, become a limit.
     """
     counts = counts[counts["count"] > 0]
     meanings = counts["meaning"].astype(str)
