@@ -111,7 +111,7 @@ def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration
 
 
 def test_a_condition_removes_bad_values(files: Path) -> None:
-    """The numbers are those of `fill_gaps`; each command to go on with has the condition, which is not proposed again."""
+    """The numbers are those of `fill_gaps`; each command to go on with has the condition, not proposed again."""
     given, condition = flagged(), "quality_level == 2"
     for data in (files / "gappy.nc", given):
         explored = fieldcast.explore(data, where=condition)
