@@ -133,6 +133,29 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
         assert float(filled.members[times].std(1)[missing].mean()) == pytest.approx(1, abs=0.2)
 
 
+def test_a_spread_of_all_unknowns_is_left_as_it_is(
+    record: Record, columns: Columns, held_out: HeldOut
+) -> None:
+    left = replace(record, observed=record.observed & ~held_out.mask)
+    distance = nearest_observation(left.observed, columns, held_out.mask)
+
+    def of_all(record: Record, streams: RandomStreams | None) -> Filling:
+        return replace(overconfident(record, streams), of_all=True)
+
+    trial = run_trial("of all", of_all, left, held_out, distance)
+    reported = of_all(left, None)
+    torch.testing.assert_close(trial.spread, held_out.at(reported.spread))
+    assert trial.crps > run_trial("fitted", overconfident, left, held_out, distance).crps
+    statistics = error_statistics([trial], [held_out])
+    assert torch.equal(statistics.spread, trial.spread)
+    before = of_all(record, RandomStreams(0, torch.arange(TIMES), 5))
+    after = with_fitted_spread(
+        before, statistics.variances, record, nearest_observation(record.observed, columns, ~record.observed)
+    )
+    torch.testing.assert_close(after.spread, before.spread)
+    torch.testing.assert_close(after.members, before.members)
+
+
 def test_the_spread_of_a_held_out_value_does_not_know_its_own_error(
     record: Record, columns: Columns, held_out: HeldOut
 ) -> None:

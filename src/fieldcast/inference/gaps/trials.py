@@ -583,7 +583,7 @@ def to_file(tried: Tried, lineage: Mapping[str, Any]) -> bytes:
                 f"{number}.{name}.{predictor}": x for predictor, x in getattr(trial, name)._asdict().items()
             }
         tensors |= {f"{number}.{PARAMETER}{name}": x for name, x in trial.parameters.items()}
-    numbers = [{"name": trial.name, "crps": trial.crps} for trial in tried.trials]
+    numbers = [{"name": trial.name, "crps": trial.crps, "of_all": trial.of_all} for trial in tried.trials]
     return pack_state(
         tensors, lineage, len(tried.trials), trials=numbers, rounds=tried.rounds, finalists=tried.finalists,
         ended_early=tried.ended_early,

@@ -87,6 +87,12 @@ class ErrorVariance(NamedTuple):
         return torch.maximum(torch.as_tensor(v), MIN_VARIANCE * predictors.climatological.square())
 
 
+# v = s^2: b is 1, and all other coefficients are 0
+AS_REPORTED = ErrorVariance(
+    (0.0,) * (3 + len(DISTANCE_SCALES)) + (1.0,) + (0.0,) * len(STEP_SCALES), 1.0, 0.0, 0.0
+)
+
+
 class ErrorVariances(NamedTuple):
     """v of values in gaps, and of values at times without any observation of their variable."""
 

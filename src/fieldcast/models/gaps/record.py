@@ -120,12 +120,13 @@ class Filling:
 
     A cell that is never observed has the mean 0 (the climatology) or a mean inferred from its neighbours; a time
     without observations is filled from its neighbours in time by the methods that use them. Callers flag both by
-    `Record.observed`.
+    `Record.observed`. The spread is one `of_all` unknowns if the method draws its parameters, too, from their posterior.
     """
 
     mean: Float[Tensor, "time cell"]
     spread: Float[Tensor, "time cell"]
     members: Float[Tensor, "time members cell"]
+    of_all: bool = False
 
 
 def empty_members(

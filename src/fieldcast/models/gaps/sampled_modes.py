@@ -22,7 +22,7 @@ The work is that of about a thousand steps of EM, which records of a few thousan
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -69,7 +69,8 @@ class SampledModes:
                 e = torch.randn(values.shape, generator=errors, dtype=values.dtype)
                 members[:, member] = values.add(e, alpha=chain.variance**0.5).to(members)
         mean, spread = first.to(r.x), (second - first.square()).clamp(min=0).add(noise).sqrt().to(r.x)
-        return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+        filled = with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+        return replace(filled, of_all=True)
 
 
 class Chain:

@@ -2,7 +2,8 @@
 
 A model of the error variance (`error_variance`) is fitted to the errors at held-out values, separately in gaps and at
 whole times; the spreads and members of the final filling are scaled to it. A trial is scored with spreads that were
-fitted to the errors of other gaps.
+fitted to the errors of other gaps. The spread of a method that draws all unknowns, its parameters among them, is left
+as it is: few gaps of a small record decide the fit, and moved such a spread away from the error more often than not.
 
 The errors of neighbouring values depend on each other, so that one selection of held-out values determines the error
 variance poorly. For the final filling it is fitted to the errors at several selections.
@@ -18,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.gaps.censored import censored_crps
-from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances, error_variance
+from fieldcast.models.gaps.error_variance import AS_REPORTED, ErrorPredictors, ErrorVariances, error_variance
 from fieldcast.models.gaps.held_out import HeldOut, join_selections
 from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
@@ -42,13 +43,15 @@ class Trial:
     predictors
         Predictors of the error variance.
     spread
-        Standard deviation of the error, fitted to the errors in other gaps.
+        Standard deviation of the error, fitted to the errors in other gaps, unless it is `of_all` unknowns.
     crps
         Mean of the CRPS, exact for a Gaussian, which may be censored: the limit of the fair CRPS of its members.
     mean_of_series, predictors_of_series
         Mean and predictors at all times, in the cells whose series were requested.
     parameters
         Parameters of the filler, where a fit to a similar record begins; none for a filler without stored ones.
+    of_all
+        Whether the spread is the one that the filler reports, which is that of all unknowns.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Trial:
     mean_of_series: Float[Tensor, "time series"]
     predictors_of_series: ErrorPredictors
     parameters: Parameters = field(default_factory=Parameters)
+    of_all: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +118,12 @@ def run_trial(
         held_out.at(distance).float(),
         counts(record.observed)[1][held_out.cell].float(),
     )
-    spread = cross_fitted_spread(error, predictors, held_out)
+    spread = spread_of(error, predictors, held_out, filled.of_all)
     crps = float((held_out.weight * crps_of_each(error, spread, held_out)).sum())
     of_series = predictors_of(filled, record, distance, sigma, columns)
-    return Trial(name, error, predictors, spread, crps, filled.mean[:, columns], of_series)
+    return Trial(
+        name, error, predictors, spread, crps, filled.mean[:, columns], of_series, of_all=filled.of_all
+    )
 
 
 def crps_of_each(
@@ -132,19 +138,26 @@ def error_statistics(trials: Sequence[Trial], selections: Sequence[HeldOut]) -> 
     """Fit the variance of the errors of a filler to its trials with several selections of held-out values."""
     held_out, error = join_selections(selections), torch.cat([trial.error for trial in trials])
     predictors = ErrorPredictors.concatenate([trial.predictors for trial in trials])
-    variances = fit_error_variances(error, predictors, held_out, torch.ones_like(held_out.whole))
+    of_all = all(trial.of_all for trial in trials)
+    variances = (
+        ErrorVariances(AS_REPORTED, AS_REPORTED)
+        if of_all
+        else fit_error_variances(error, predictors, held_out, torch.ones_like(held_out.whole))
+    )
     return ErrorStatistics(
-        held_out, error, predictors, cross_fitted_spread(error, predictors, held_out), variances
+        held_out, error, predictors, spread_of(error, predictors, held_out, of_all), variances
     )
 
 
-def cross_fitted_spread(
-    error: Float[Tensor, " held_out"], predictors: ErrorPredictors, held_out: HeldOut
+def spread_of(
+    error: Float[Tensor, " held_out"], predictors: ErrorPredictors, held_out: HeldOut, of_all: bool
 ) -> Float[Tensor, " held_out"]:
     """Spread at each held-out value, fitted to the errors of the other folds: those in other gaps.
 
-    It includes the error of the observed value itself.
+    It is the one that the filler reports if this is `of_all` unknowns, and includes the error of the observed value.
     """
+    if of_all:
+        return AS_REPORTED(predictors).sqrt().to(error)
     spread, fold = torch.empty_like(error), held_out.group % FOLDS
     for number in fold.unique().tolist():
         in_fold = fold == number
