@@ -16,11 +16,10 @@ from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics import ForecastDiagnostics
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means, regions
-from fieldcast.scores.statistics import COVERAGE, POWER, CellEvaluator, Errors, cell_areas, with_overall
+from fieldcast.scores.statistics import OF_CELLS, POWER, CellEvaluator, Errors, cell_areas, with_overall
 from fieldcast.scores.statistics_table import long_table, with_mapped_values
 
-NOT_OF_FORECASTS = {*COVERAGE, "ssim", "observed_squared_error"}
-STATISTICS = (*(name for name in POWER if name not in NOT_OF_FORECASTS), "acc", "energy")
+STATISTICS = (*OF_CELLS, "acc", "energy")
 # [anomaly standard deviations]: a forecast with smaller anomalies is the climatology, to rounding error
 MIN_ANOMALY = 1e-4
 

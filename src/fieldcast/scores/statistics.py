@@ -32,6 +32,8 @@ POWER = {
     "observed_squared_error": 2,
 }
 COVERAGE = {"coverage50": 0.5, "coverage90": 0.9}
+# statistics of cells without ranks, of which forecasts and readings of stations have means
+OF_CELLS = tuple(name for name in POWER if name not in {*COVERAGE, "ssim", "observed_squared_error"})
 
 
 def with_overall(

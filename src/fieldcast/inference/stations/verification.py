@@ -40,13 +40,12 @@ from fieldcast.lineage import digest
 from fieldcast.scores.held_out import mean_scores
 from fieldcast.scores.leaderboard import FORECAST, leaderboard
 from fieldcast.scores.regions import STATIONS
-from fieldcast.scores.statistics import POWER, cell_statistics, fair_crps, with_overall
+from fieldcast.scores.statistics import OF_CELLS, POWER, cell_statistics, fair_crps, with_overall
 from fieldcast.scores.statistics_table import long_table, name_rows, with_origin
 from fieldcast.scores.summary import blocks, leads_to_show
 
 LOG = logging.getLogger(__name__)
 NanPolicy: TypeAlias = Literal["raise", "omit", "propagate"]  # the words of scoringrules
-STATISTICS = ("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error")
 PLACE = ["latitude", "longitude", "station"]
 WHERE = "the forecasts"
 # standard deviations of the forecasts beyond which half of the readings are in another unit
@@ -202,7 +201,7 @@ class Readings:
         Members of a quantity that cannot be negative, or is bounded, stay within its range.
         """
         y, error = self.y[rows], self.error[rows]
-        statistics = {each: x for each, x in cell_statistics(predicted, y).items() if each in STATISTICS}
+        statistics = {each: x for each, x in cell_statistics(predicted, y).items() if each in OF_CELLS}
         if len(predicted) == 1 or not error.any():
             return statistics
         drawn = predicted + error * rng.standard_normal(predicted.shape)
@@ -483,11 +482,11 @@ def station_statistics(
     """
     leads, starts = forecasts.data[LEAD].to_numpy(), calendars.iso(forecasts.data[START])
     seconds = calendars.from_iso(starts).astype("M8[s]").astype(int)
-    values = np.full((len(leads), len(readings), len(STATISTICS), len(starts)), np.nan)
+    values = np.full((len(leads), len(readings), len(OF_CELLS), len(starts)), np.nan)
     tables, absent = [], 0
     for v, (name, given) in enumerate(readings.items()):
         for lead in range(len(leads)):
-            sums = np.zeros((len(STATISTICS) + 1, int(given.station.max()) + 1))
+            sums = np.zeros((len(OF_CELLS) + 1, int(given.station.max()) + 1))
             for start, predicted, rows in of_starts(name, given, forecasts, lead):
                 missing = np.isnan(predicted).any(1)
                 if np.isnan(predicted).all():
@@ -499,11 +498,9 @@ def station_statistics(
                 rng = np.random.default_rng([seed, v, lead, int(seconds[start]) % 2**32])
                 statistics = given.statistics(x, rows, rng)
                 finite = np.isfinite(statistics["error"])
-                means = [np.mean(statistics[each]) for each in STATISTICS]
+                means = [np.mean(statistics[each]) for each in OF_CELLS]
                 values[lead, v, :, start] = means if finite.all() else np.inf
-                stacked = np.stack([*(statistics[each] for each in STATISTICS), np.ones(len(rows))])[
-                    :, finite
-                ]
+                stacked = np.stack([*(statistics[each] for each in OF_CELLS), np.ones(len(rows))])[:, finite]
                 for number, row in enumerate(stacked):
                     np.add.at(sums[number], given.station[rows[finite]], row)
             tables.append(by_station(given, sums, float(leads[lead]), name))
@@ -517,13 +514,13 @@ def station_statistics(
             f"all: without {counted(int(lacking.sum()), 'pair')} of start and lead at which only some variables have "
             "readings"
         )
-    power = np.array([POWER[each] for each in STATISTICS])[:, None]
+    power = np.array([POWER[each] for each in OF_CELLS])[:, None]
     values = with_overall(values, np.array([each.deviation for each in readings.values()]), power, axis=1)
     axes = {
         "lead_hours": leads,
         "region": [STATIONS],
         "variable": [*readings, "all"],
-        "statistic": STATISTICS,
+        "statistic": OF_CELLS,
     }
     axes |= {"time": starts}
     table = long_table(values[:, None], *({key: np.asarray(axis)} for key, axis in axes.items()))
@@ -553,7 +550,7 @@ def by_station(
     """Scores of a lead and variable at each station with readings."""
     *_, count = sums
     scored = np.flatnonzero(count)
-    means = dict(zip(STATISTICS, sums[:-1, scored] / count[scored], strict=True))
+    means = dict(zip(OF_CELLS, sums[:-1, scored] / count[scored], strict=True))
     scores = mean_scores({"crps": means["crps"], "square": means["squared_error"], "error": means["error"]})
     _, one = np.unique(readings.station, return_index=True)
     places = readings.table.iloc[one[scored]][[column for column in PLACE if column in readings.table]]
