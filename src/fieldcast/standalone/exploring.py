@@ -617,7 +617,7 @@ def commands_for(
         options = given + " --gaps segment" * (gaps == "segment")
         options += f" --params rollout.steps={outcome.steps}" if outcome.steps else ""
         train = f"fieldcast train {file} --experiment {','.join(best.values())}{options}"
-        about = f"train these models on {whole}, and store them in data_netcdf, with more scores (--experiment explore "
+        about = f"train these models on {whole}, and store them in data_netcdf, with scores of more cases (--experiment explore "
         about += "instead: seven quick models, and a page)"
         commands.append((about, train))
     if "forecast" in best:
