@@ -110,6 +110,29 @@ def test_a_direction_is_filled_through_north(quick: None) -> None:
     assert circular(other, filled["wdir"], missing) < 1.0  # the zero direction does not matter
 
 
+def test_components_are_better_than_a_direction_and_a_speed_and_that_is_said(
+    quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No direction is known in a calm, and a direction by itself does not say how near one is."""
+    (u, missing, axes), (v, *_) = fading_waves(60, 600), fading_waves(60, 601)
+    speed, direction = np.hypot(u, v), np.rad2deg(np.arctan2(-u, -v)) % 360
+    gappy, truth, _ = record(
+        "wdir", direction, missing, axes, units="degree", standard_name="wind_from_direction"
+    )
+    of_speed = record("ws", speed, missing, axes, units="m s-1", standard_name="wind_speed")[0]
+    polar = fieldcast.fill_gaps(xr.merge([gappy, of_speed]), quantities={"wdir": "circle", "ws": "none"})
+    assert "its components ws sin(wdir) and ws cos(wdir), as variables in their place" in caplog.text
+    caplog.clear()
+    components = {
+        name: record(name, x, missing, axes, units="m s-1")[0][name] for name, x in (("u", u), ("v", v))
+    }
+    filled = fieldcast.fill_gaps(xr.Dataset(components), quantities="none")
+    from_components = np.rad2deg(np.arctan2(-filled["u"], -filled["v"])) % 360
+    assert circular(from_components, truth, missing) < 0.8 * circular(polar["wdir"], truth, missing)
+    fieldcast.fill_gaps(gappy, quantities="circle")
+    assert "components" not in caplog.text
+
+
 def test_nothing_is_outside_the_bounds_of_a_variable_that_is_not_mapped(quick: None) -> None:
     values, missing, axes = fading_waves(60)
     data = record("sst", 15 + 3 * values, missing, axes, units="degC", valid_min=14.0, valid_max=16.0)[0]

@@ -11,6 +11,7 @@ missing values.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -49,6 +50,7 @@ MAX_ZEROS = 0.01  # share of values that are not positive, above which no logari
 COLUMNS = ["variable", "mapping", "selection", "crps", "gain", "standard_error", "chosen"]
 POOLED = "all"  # selection of the rows that pool the others
 ORDER = ("root", "log", "quantiles")  # the simplest first
+SPEED = re.compile(r"speed|^(ws|wspd|sknt|ff)\d*$", re.IGNORECASE)  # in the names of the length of a vector
 
 
 class Scored(NamedTuple):
@@ -122,7 +124,24 @@ def choose_by(
         if kind != NONE:
             chosen[name] = nature.fit(kind, values)
             refuse_taken(name, chosen[name], fields)
+    recommend_components(fields, [name for name, quantity in chosen.items() if quantity.kind == Circle.kind])
     return chosen, pd.concat([each for each in tables if len(each)] or tables, ignore_index=True)
+
+
+def recommend_components(fields: xr.Dataset, directions: Sequence[str]) -> None:
+    """Recommend the components of a vector whose direction and speed are variables: they hold more of each other."""
+    speeds = [
+        name
+        for name in time_varying(fields)
+        if name not in directions and SPEED.search(str(fields[name].attrs.get("standard_name", name)))
+    ]
+    if len(directions) == len(speeds) == 1:
+        angle, speed = *directions, *speeds
+        LOG.warning(
+            "'%s' and '%s' are filled one by one, and no direction is known in a calm: where they are one vector, its "
+            "components %s sin(%s) and %s cos(%s), as variables in their place, have smaller errors.",
+            angle, speed, speed, angle, speed, angle,
+        )  # fmt: skip
 
 
 def refuse_taken(name: str, quantity: Quantity, fields: xr.Dataset) -> None:

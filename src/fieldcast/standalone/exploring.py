@@ -617,8 +617,8 @@ def commands_for(
         options = given + " --gaps segment" * (gaps == "segment")
         options += f" --params rollout.steps={outcome.steps}" if outcome.steps else ""
         train = f"fieldcast train {file} --experiment {','.join(best.values())}{options}"
-        about = f"train these models on {whole}, and store them in data_netcdf, with scores of more cases (--experiment explore "
-        about += "instead: seven quick models, and a page)"
+        about = f"train these models on {whole}, and store them in data_netcdf, with scores of more cases "
+        about += "(--experiment explore instead: seven quick models, and a page)"
         commands.append((about, train))
     if "forecast" in best:
         predict = f"fieldcast predict {file} --experiment {best['forecast']} --output forecast.nc{given}"
