@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import configured  # noqa: F401  # sets the loader of configuration
 import first_calls
 import pytest
 from filelock import FileLock

@@ -80,19 +80,31 @@ OVERRIDDEN = {
     "_get_executor", "_get_required_workers_count", "_init_config", "_logger", "_read_dir_configs", "_run",
     "_get_catalog", "_merge_configs", "_validate_inputs", "_run_node",
 }  # fmt: skip
-FILES = sorted(ROOT.rglob("*.py"))
-TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
-OURS = owned(list(TREES.values()))
 
 
-def taken(tree: ast.Module) -> set[str]:
-    return ({*private(tree, OURS)} | {*forged(tree)}) - DOCUMENTED
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    """The files of the package: not read on import, which every process that shares the tests does."""
+    return {
+        str(file.relative_to(ROOT)): ast.parse(file.read_text(encoding="utf-8"))
+        for file in sorted(ROOT.rglob("*.py"))
+    }
 
 
-def test_only_what_is_documented_is_used() -> None:
-    files = {str(file.relative_to(ROOT)): tree for file, tree in TREES.items()}
-    relevant = {name: tree for name, tree in files.items() if imported(tree) or [*forged(tree)]}
-    more = {name: names for name, tree in relevant.items() if (names := taken(tree) - LEFT.get(name, set()))}
+@pytest.fixture(scope="module")
+def ours(trees: dict[str, ast.Module]) -> set[str]:
+    return owned(list(trees.values()))
+
+
+def taken(tree: ast.Module, ours: set[str]) -> set[str]:
+    return ({*private(tree, ours)} | {*forged(tree)}) - DOCUMENTED
+
+
+def test_only_what_is_documented_is_used(trees: dict[str, ast.Module], ours: set[str]) -> None:
+    relevant = {name: tree for name, tree in trees.items() if imported(tree) or [*forged(tree)]}
+    more = {
+        name: names for name, tree in relevant.items() if (names := taken(tree, ours) - LEFT.get(name, set()))
+    }
     assert not more
 
 
@@ -107,5 +119,5 @@ def test_only_what_is_documented_is_used() -> None:
         "from kedro.runner import SequentialRunner\nclass Own(SequentialRunner):\n    def _run(self): ...",
     ],
 )
-def test_what_is_not_would_be_seen(text: str) -> None:
-    assert taken(ast.parse(text))
+def test_what_is_not_would_be_seen(text: str, ours: set[str]) -> None:
+    assert taken(ast.parse(text), ours)
