@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fieldcast import calendars, geometry
@@ -24,6 +23,7 @@ from fieldcast.calendars import TimeStep
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions, domain
+from fieldcast.fields.climatology import BLAS
 from fieldcast.fields.prepared import of_mapped_values
 from fieldcast.fields.units import Conversion, conversion
 from fieldcast.geometry import GRID
@@ -212,7 +212,7 @@ def static_fields(fields: xr.Dataset, climatology: xr.Dataset) -> Float[np.ndarr
     for name in climatology.data_vars:
         values = climatology[name].transpose("dayofyear", *GRID).values
         harmonics = (np.ones_like(angle), np.cos(angle), np.sin(angle))
-        with threadpool_limits(1, user_api="blas"):  # results must not depend on the number of threads
+        with BLAS.limit(limits=1, user_api="blas"):  # results must not depend on the number of threads
             layers += [standardise_field(np.tensordot(h, values, axes=1) / len(angle)) for h in harmonics]
     return np.stack(layers).astype(np.float32)
 

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.spatial import cKDTree
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from fieldcast import calendars, geometry
 from fieldcast.calendars import DAYS_PER_YEAR, TimeStep
@@ -46,6 +46,7 @@ MAX_ROUGHNESS = (
     2.0  # largest variance of means about those of their surroundings, in variances of their noise
 )
 CELLS_AT_ONCE = 10_000  # number of cells whose surroundings are in memory together
+BLAS = ThreadpoolController()  # of numpy and scipy: a search through all loaded libraries takes milliseconds
 
 
 def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.Dataset:
@@ -62,7 +63,7 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
     which identifies the cells with the climatology of their neighbours.
     """
     # several threads would sum in another order, and a change of the last digit would change every trained model
-    with threadpool_limits(1, user_api="blas"):
+    with BLAS.limit(limits=1, user_api="blas"):
         return _fit(training, window, shrink)
 
 
