@@ -24,6 +24,7 @@ from kedro.framework.startup import bootstrap_project
 
 # The user's font cache may list the fonts of another installation, which makes matplotlib write to standard error.
 os.environ["MPLCONFIGDIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "matplotlib")
+os.fsync = lambda file: None  # no test cuts the power: what a killed process has written stays
 
 pytest_plugins = ["worlds", "evaluations", "sampled_experiments"]
 kedro_project.LOGGING.set_project_logging(
