@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 PLACEHOLDER = "/the/data/root"
 KINDS = ("catalog", "parameters", "tracking")  # not credentials: they depend on the environment
 READ = OmegaConfigLoader.__getitem__
-RESOLVED: dict[tuple[str, ...], Any] = {}
+RESOLVED: dict[tuple[str, ...], bytes] = {}  # pickled: a collection of garbage does not look through them
 PARSE = OmegaConf.load
 PARSED: dict[str, bytes] = {}
 
@@ -50,10 +50,10 @@ def resolved(loader: OmegaConfigLoader, kind: str) -> Any:
         options = repr(loader).replace(f"conf_source={loader.conf_source}", "")
         described = kind, place, options, state(loader.conf_source, kind)
         if described not in RESOLVED:
-            RESOLVED[described] = READ(loader, kind)
+            RESOLVED[described] = pickle.dumps(READ(loader, kind))
     finally:
         vars(loader).update(before)
-    return with_root(RESOLVED[described], root)
+    return with_root(pickle.loads(RESOLVED[described]), root)
 
 
 def state(folder: str, kind: str) -> str:
