@@ -157,7 +157,8 @@ class NetCDFDataset(FilesystemDataset):
         if not self._exists():
             raise self._missing()
         with refusing_damage(location(self)):
-            return xr.load_dataset(self._fs.cat_file(str(self._path)), engine="netcdf4", **self._load_args)
+            source = str(self._path) if self._local else self._fs.cat_file(str(self._path))
+            return xr.load_dataset(source, engine="netcdf4", **self._load_args)
 
     def save(self, data: "xr.Dataset") -> None:
         """Replace the file."""

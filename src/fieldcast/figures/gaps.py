@@ -47,7 +47,8 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
         Lines that orient the reader of a map.
     """
     for variable, table in series.groupby("variable", sort=False):
-        if filled[f"{variable}_flag"].isin([OBSERVED, NEVER]).all():
+        flag = filled[f"{variable}_flag"]
+        if ((flag == OBSERVED) | (flag == NEVER)).all():
             continue
         yield f"{variable}_maps", maps(filled, str(variable), outline)
         if table["hidden"].notna().any():

@@ -265,9 +265,7 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayout) ->
     plain = conventions.flattened(dataset)
     coordinates = {axis: plain[name] for axis, name in conventions.axes(plain).items()}
     for axis in GRID:
-        order = ascending(coordinates[axis], axis, getattr(codec, axis))
-        if (np.diff(order) < 0).any():
-            filled = filled.isel({axis: np.argsort(order)})
+        filled = in_order(filled, axis, np.argsort(ascending(coordinates[axis], axis, getattr(codec, axis))))
     filled = filled.drop_vars(coordinates)
     if not coordinates["time"].ndim:
         filled = filled.squeeze("time")
@@ -290,6 +288,14 @@ def ascending(
     return np.argsort(counted_from(values, contract.min()) if axis == "longitude" else values)
 
 
+def in_order(data: xr.Dataset, dim: str, order: Int[np.ndarray, " cell"]) -> xr.Dataset:
+    """A data set with the cells along a dimension in an order; a view if it is theirs or the opposite one."""
+    for part in (slice(None), slice(None, None, -1)):
+        if np.array_equal(np.arange(len(order))[part], order):
+            return data.isel({dim: part})
+    return data.isel({dim: order})
+
+
 def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
     """A result in the layout of a user's data set with the names and order of the fields made from it."""
     names: dict[str, str] = {}
@@ -301,7 +307,7 @@ def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
     for axis, name in conventions.axes(result).items():
         dim = str(result[name].dims[0])
         if axis in GRID:
-            renamed = renamed.isel({dim: ascending(result[name], axis, fields[axis].values)})
+            renamed = in_order(renamed, dim, ascending(result[name], axis, fields[axis].values))
         renamed = renamed.drop_vars(name).rename_dims({dim: axis} if dim != axis else {})
         renamed = renamed.assign_coords({axis: fields[axis].variable})
     return renamed
