@@ -213,7 +213,7 @@ def _harmonics(
     centre = np.nan_to_num(mean)
     squares = np.zeros_like(centre)
     for _, x in blocks(array):
-        squares += (np.nan_to_num(x - centre) ** 2).sum(axis=0, dtype=np.float64)
+        squares += sum(np.nan_to_num(field - centre) ** 2 for field in x)  # one field in double precision
     if monthly:
         firsts, theta = calendars.DAYS_BEFORE_MONTH, 2 * np.pi * np.arange(12) / 12
         angle_of_day = theta[months()]

@@ -32,6 +32,7 @@ MAX_ITERATIONS = 300  # decompositions for each number of modes
 MAX_EXACT_SIZE = 60
 OVERSAMPLING = 5  # extra axes in the subspace iteration, so that the requested ones converge
 MAX_MODES = 40  # largest number of modes that is tried
+TIMES_AT_ONCE = 64  # times of which a mask is converted to numbers at once
 PATIENCE = 3  # the search stops after this many successive numbers of modes without a smaller error
 
 
@@ -105,9 +106,13 @@ def iterate_to_convergence(
     while iterations < MAX_ITERATIONS:
         iterations += 1
         low_rank, axes, basis = truncate(x, modes, basis)
-        change = low_rank.sub_(x).mul_(missing)  # a fill of the others takes ten times as long
+        change = low_rank.sub_(x)
+        for rows, here in zip(change.split(TIMES_AT_ONCE), missing.split(TIMES_AT_ONCE), strict=True):
+            rows.mul_(here)  # which converts the mask; a fill of the others takes ten times as long
         x.add_(change, alpha=relaxation)
-        if float(torch.linalg.vector_norm(change)) / count**0.5 < difference:
+        size = float(torch.linalg.vector_norm(change))
+        del low_rank, change  # as large as the record, like the next
+        if size / count**0.5 < difference:
             break
     return axes, basis, iterations
 
@@ -190,9 +195,9 @@ def dineof(
             "record."
         )
     mean = x[observed].mean()
-    anomaly = (x - mean).masked_fill_(~observed, 0.0)
-    deviation = float(anomaly[observed].std())
-    visible, truth, field = observed & ~held_out, anomaly[held_out], torch.where(held_out, 0.0, anomaly)
+    deviation = float((x[observed] - mean).std())
+    visible, truth = observed & ~held_out, x[held_out] - mean
+    field = (x - mean).masked_fill_(~visible, 0.0)
     tolerance, relaxation = (QUICK_TOLERANCE, RELAXATION) if quick else (TOLERANCE, 1.0)
     errors: list[float] = []
     tried, basis = numbers_of_modes(largest) if search else [largest], None
@@ -202,7 +207,8 @@ def dineof(
         best = min(range(len(errors)), key=errors.__getitem__)
         if len(errors) - 1 - best >= PATIENCE:
             break
-    del field
+    del field, visible
+    anomaly = (x - mean).masked_fill_(~observed, 0.0)
     axes, _, iterations = iterate_to_convergence(
         anomaly, observed, tried[best], TOLERANCE * deviation, basis, relaxation
     )

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.in_time import counts, pieces
+from fieldcast.models.gaps.in_time import counts, pieces, zero_where_missing
 from fieldcast.models.gaps.low_rank_gaussian import LowRank, symmetric
 from fieldcast.models.space import evenly
 from fieldcast.runtime import Progress
@@ -62,7 +62,7 @@ def fit(
         )
     if times < len(x):
         x, observed = x[any_value], observed[any_value]
-    x = torch.where(observed, x, 0.0)
+    x = zero_where_missing(x, observed)
     model = initial_model(x, observed, rank, start)
     prior = prior_of(model)
     history: list[float] = []
@@ -227,7 +227,7 @@ def fit_thinned(
     model = best_rank(values, present, ranks)
     z, factor, _ = model.posterior(values, present)
     # the weights of all cells, by one M step from the modes of some
-    x = torch.where(observed, x, 0.0)
+    x = zero_where_missing(x, observed)
     return fit_last(x, observed, maximisation_step(model, x, observed, z, factor, prior_of(model))[0])
 
 

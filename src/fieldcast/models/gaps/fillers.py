@@ -77,29 +77,31 @@ def local_kriging(
     fitted = {} if fitted is None else fitted
     r, deviation = record.scaled()
     requested = ~r.observed if r.requested is None else r.requested & ~r.observed
-    mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)
-    members = empty_members(mean, streams)
     step, point = elapsed_steps(r.segment), torch.from_numpy(r.columns.points).to(r.x.device)
     step += 0 if r.fitted is None else r.fitted.first
-    variables = r.columns.variable.unique().tolist()
+    variables = r.columns.variable.unique()
+    firsts = torch.searchsorted(r.columns.variable, variables).tolist()
+    of_variable = dict(zip(variables.tolist(), map(slice, firsts, [*firsts[1:], r.x.shape[1]]), strict=True))
     part = settled(r)
-    held_out = None if all(f"kriging.{v}" in fitted for v in variables) else hold_out_values(part, SEED)
-    if start is not None and {f"kriging.{v}" for v in variables} != {
+    held_out = None if all(f"kriging.{v}" in fitted for v in of_variable) else hold_out_values(part, SEED)
+    if start is not None and {f"kriging.{v}" for v in of_variable} != {
         k for k in start if k.startswith("kriging.")
     }:
         start = None  # from a smaller sample, which may lack variables; those of a sample are numbered anew
-    for v in variables:
-        first, last = torch.searchsorted(r.columns.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
-        cells = slice(first, last)
-        series = kriging_method.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
+    for v, cells in of_variable.items():
         if held_out is not None and f"kriging.{v}" not in fitted:
             x, observed = part.x[:, cells], part.observed[:, cells]
-            distance = reach.e_folding_distance(x, observed, series.point)
+            distance = reach.e_folding_distance(x, observed, point[cells])
             steps = float(reach.e_folding_steps(x, observed, part.segment))
-            of_part = kriging_method.CellSeries(x, observed, step[: len(x)], series.point)
+            series = kriging_method.CellSeries(x, observed, step[: len(x)], point[cells])
             begin = None if start is None else KrigingModel.unpacked(start[f"kriging.{v}"])
-            model = fit_kriging(of_part, held_out.of_cells(cells), distance, steps, start=begin)
+            model = fit_kriging(series, held_out.of_cells(cells), distance, steps, start=begin)
             fitted[f"kriging.{v}"] = model.packed()
+    # not before the fits, whose tables are as large
+    mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)
+    members = empty_members(mean, streams)
+    for v, cells in of_variable.items():
+        series = kriging_method.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
         kriging_method.predict(
             series, KrigingModel.unpacked(fitted[f"kriging.{v}"]), requested[:, cells],
             streams and streams.fork(v), mean[:, cells], spread[:, cells], members[:, :, cells],

@@ -83,9 +83,11 @@ def held_out_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "
     if int(observed.any(1).sum()) == MIN_TIMES:
         return torch.zeros_like(observed, dtype=torch.int32)
     present = present_variables(observed, variable)
-    run = hold_out_times(present, per_time(record, present), generator)[:, variable]
-    group = hold_out_in_gaps(observed & (run == 0), observed, present, record.columns, generator)
-    group += torch.where(observed, run, 0)  # values of a run are never held out in a gap
+    run = hold_out_times(present, per_time(record, present), generator)
+    eligible = observed & (run == 0)[:, variable]
+    group = hold_out_in_gaps(eligible, observed, present, record.columns, generator)
+    for cells in pieces(observed.shape[1], len(observed)):  # values of a run are never held out in a gap
+        group[:, cells] += run[:, variable[cells]] * observed[:, cells]
     return group
 
 

@@ -145,6 +145,14 @@ def pieces(cells: int, width: int) -> list[slice]:
     return [slice(start, min(start + step, cells)) for start in range(0, cells, step)]
 
 
+def zero_where_missing(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
+) -> Float[Tensor, "time cell"]:
+    """The values, 0 where they are missing; x itself, not a copy of it, if it is 0 there."""
+    missing = (x[:, cells].masked_fill(observed[:, cells], 0.0) for cells in pieces(x.shape[1], len(x)))
+    return torch.where(observed, x, 0.0) if any(bool(values.any()) for values in missing) else x
+
+
 def counts(observed: Bool[Tensor, "time cell"]) -> tuple[Int[Tensor, " time"], Int[Tensor, " cell"]]:
     """Number of observed values at each time and in each cell, in pieces: a sum of a mask takes eight bytes a value."""
     of_time, of_cell = (observed.new_zeros(size, dtype=torch.long) for size in observed.shape)

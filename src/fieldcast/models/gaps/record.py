@@ -198,7 +198,12 @@ def deviations(
 
     It is at least a thousandth of the root mean square, and 1 if all values are 0.
     """
-    variance = robustness.MomentSums().add(torch.where(observed, x, 0.0), observed).variance
+    sums = robustness.MomentSums()
+    for values, present in zip(
+        *(each.split(robustness.ROWS_PER_CHUNK) for each in (x, observed)), strict=True
+    ):
+        sums.add(torch.where(present, values, 0.0), present)
+    variance = sums.variance
     least = MIN_DEVIATION * float(variance.mean().sqrt())
     return (variance.sqrt().clamp(min=least) if least > 0 else torch.ones_like(variance)).to(x)
 

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.gaps.expectation_maximisation import noise_variance, regression
+from fieldcast.models.gaps.in_time import zero_where_missing
 from fieldcast.models.gaps.low_rank_gaussian import LowRank, Moments
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.runtime import Progress
@@ -58,7 +59,7 @@ class Dynamics:
 
     def _smooth(self, sums: Moments, segment: Int[Tensor, " time"]) -> SmoothedMoments:
         s2 = self.low_rank.variance.double()
-        m, b, square, count = sums.outer / s2, sums.projected / s2, sums.square, sums.count
+        m, b, square, count = sums.outer.div_(s2), sums.projected / s2, sums.square, sums.count
         times = len(b)
         starts = segment_begins(segment)
         predicted_cov, cov = self.filtered_covariances(m, starts)
@@ -84,7 +85,8 @@ class Dynamics:
         identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
         log_det = torch.linalg.slogdet(identity + m @ predicted_cov)[1]
         likelihood = -(count * (2 * math.pi * s2).log() + log_det + about).sum() / 2
-        gain, lagged = self.smoother_gains(predicted_cov, cov), torch.zeros_like(m)
+        del m, sums  # as large as the covariances
+        gain, lagged = self.smoother_gains(predicted_cov, cov), torch.zeros_like(cov)
         for t in range(times - 2, -1, -1):
             if starts[t + 1]:
                 continue
@@ -101,10 +103,13 @@ class Dynamics:
     ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
         """Mean and standard deviation of every value given the whole record."""
         smoothed, model = self.smooth(x, observed, segment), self.low_rank
+        mean, covariances = smoothed.mean, smoothed.covariance
+        del smoothed  # of which the lagged covariances are as large
         w, variance = model.weights.double(), torch.empty_like(x)
-        for t, covariance in enumerate(smoothed.covariance):
+        for t, covariance in enumerate(covariances):
             variance[t] = (model.variance.double() + ((covariance @ w) * w).sum(0)).to(x)
-        return model.decoded(smoothed.mean, x), variance.sqrt_()
+        del covariances
+        return model.decoded(mean, x), variance.sqrt_()
 
     def draw(
         self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
@@ -204,7 +209,7 @@ def fit(
     iterations, tolerance
         Largest number of iterations, and rise of the log-likelihood per observed value below which they end.
     """
-    x = torch.where(observed, x, 0.0)
+    x = zero_where_missing(x, observed)
     if isinstance(start, LowRank):
         identity = torch.eye(start.rank, dtype=torch.float64, device=x.device)
         start = Dynamics(start, 0.5 * identity, 0.75 * identity, identity)
