@@ -34,7 +34,6 @@ from fieldcast.geometry import GRID
 from fieldcast.inference.gaps.own_units import own_statistics, predictions
 from fieldcast.models.gaps.fillers import local_kriging, low_rank
 from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
-from fieldcast.models.gaps.reach import nearest_observation
 from fieldcast.models.gaps.record import Filler
 from fieldcast.models.gaps.trial import run_trial
 from fieldcast.models.masks import draw as draw_masks
@@ -279,8 +278,7 @@ def score_mappings(
         visible = gappy.without(held_out.mask, fields).with_latent_values()
         here = held_out.of_record(visible.record)
         record = replace(visible.record, requested=here.mask)
-        distance = nearest_observation(record.observed, record.columns, here.mask)
-        trials = [run_trial("", method, record, here, distance) for method in methods]
+        trials = [run_trial("", method, record, here) for method in methods]
         everything = torch.ones_like(here.whole)
         for kind, quantity in zip(kinds, quantities, strict=True):  # a clip without bounds changes nothing
             variable = gappy.own[0]._replace(quantity=quantity)

@@ -53,8 +53,7 @@ def test_records_are_filled_better_than_linearly_in_time(
     columns, selections, trials = record.columns, [hold_out_values(record, seed) for seed in range(3)], []
     for selection in selections:
         left = replace(record, observed=record.observed & ~selection.mask)
-        distance = nearest_observation(left.observed, columns, selection.mask)
-        trials.append(run_trial(name, FILLERS[name], left, selection, distance))
+        trials.append(run_trial(name, FILLERS[name], left, selection))
     filled = FILLERS[name](record, RandomStreams(0, torch.arange(TIMES), MEMBERS))
     distance = nearest_observation(record.observed, columns, ~record.observed)
     filled = with_fitted_spread(filled, error_statistics(trials, selections).variances, record, distance)

@@ -114,8 +114,7 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
     record: Record, columns: Columns, held_out: HeldOut
 ) -> None:
     left = replace(record, observed=record.observed & ~held_out.mask)
-    distance = nearest_observation(left.observed, columns, held_out.mask)
-    trial = run_trial("overconfident", overconfident, left, held_out, distance)
+    trial = run_trial("overconfident", overconfident, left, held_out)
     assert trial.crps == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)  # a Gaussian's, for its own draws
     streams = RandomStreams(0, torch.arange(TIMES), 50)
     filled = with_fitted_spread(
@@ -161,7 +160,6 @@ def test_the_spread_of_a_held_out_value_does_not_know_its_own_error(
 ) -> None:
     """A filler with huge errors in the gaps of one fold: its spreads there are those of the other folds."""
     left = replace(record, observed=record.observed & ~held_out.mask)
-    distance = nearest_observation(left.observed, columns, held_out.mask)
     fold = held_out.group % FOLDS
     worse = torch.zeros_like(held_out.mask)
     worse[held_out.time[fold == 0], held_out.cell[fold == 0]] = True
@@ -170,8 +168,8 @@ def test_the_spread_of_a_held_out_value_does_not_know_its_own_error(
         filled = overconfident(record, streams)
         return replace(filled, mean=filled.mean + 100 * worse)
 
-    right = run_trial("right", overconfident, left, held_out, distance)
-    trial = run_trial("wrong", wrong, left, held_out, distance)
+    right = run_trial("right", overconfident, left, held_out)
+    trial = run_trial("wrong", wrong, left, held_out)
     assert torch.equal(trial.spread[fold == 0], right.spread[fold == 0])
     assert float(trial.spread[fold == 1].mean()) > 3 * float(right.spread[fold == 1].mean())
 
@@ -184,13 +182,12 @@ def test_errors_of_a_single_held_out_run_are_scored_by_those_in_gaps(
     names = ("time", "cell", "truth", "whole", "group", "area", "weight")
     single = replace(held_out, **{name: getattr(held_out, name)[kept] for name in names})
     left = replace(record, observed=record.observed & ~single.mask)
-    distance = nearest_observation(left.observed, columns, single.mask)
 
     def wrong(record: Record, streams: RandomStreams | None) -> Filling:
         filled = overconfident(record, streams)
         return replace(filled, mean=filled.mean + 100.0 * ~record.observed.any(1)[:, None])
 
-    trial = run_trial("wrong", wrong, left, single, distance)
+    trial = run_trial("wrong", wrong, left, single)
     assert float(trial.spread[single.whole].max()) < 20
     assert trial.crps > 100 * 0.5 * float(single.weight[single.whole].sum())
 
@@ -202,8 +199,7 @@ def test_variances_are_those_of_the_errors_at_all_selections(record: Record, col
         selection = hold_out_values(record, seed)
         left = replace(record, observed=record.observed & ~selection.mask)
         selection = replace(selection, truth=factor * selection.truth)
-        distance = nearest_observation(left.observed, columns, selection.mask)
-        trials.append(run_trial("overconfident", overconfident, left, selection, distance))
+        trials.append(run_trial("overconfident", overconfident, left, selection))
         selections.append(selection)
     pooled = error_statistics(trials, selections)
     for whole in (False, True):

@@ -45,7 +45,6 @@ from fieldcast.inference.gaps.stored_fit import FILL_AGAIN, USUAL, StoredFit
 from fieldcast.inference.result_attributes import command, coverage, restore_layout
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.local_kriging import REACH_IN_TAU, KrigingModel
-from fieldcast.models.gaps.reach import nearest_observation
 from fieldcast.models.random_streams import RandomStreams
 
 LOG = logging.getLogger(__name__)
@@ -194,9 +193,8 @@ def fill_continued(
     record = gappy.record
     members, times = options["members"], torch.arange(begin, begin + len(record.x), device=record.x.device)
     streams = RandomStreams(options["seed"], times, members) if members else None
-    distance = nearest_observation(record.observed, record.columns, ~record.observed)
     filler = partial(FILLERS[fit.method], fitted=fit.parameters)
-    filling, own, flag = fill_record(gappy, filler, fit, distance, streams)
+    filling, own, flag, _ = fill_record(gappy, filler, fit, streams)
     trust = TrustLimits(options["max_gap"], options["max_spread"])
     result = as_fields(fields, errors, gappy, filling, own, flag, trust.beyond(gappy, filling, own))
     for name in time_varying(fields):  # values in cells that the fit has no climatology of

@@ -7,6 +7,7 @@ to all of them. Its spreads are scaled to the errors of its trials.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -46,9 +47,10 @@ from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.lineage import digest
 from fieldcast.models.gaps import reach
+from fieldcast.models.gaps.error_variance import ErrorPredictors
 from fieldcast.models.gaps.fillers import FILLERS, local_kriging
 from fieldcast.models.gaps.held_out import HeldOut
-from fieldcast.models.gaps.in_time import gap_lengths
+from fieldcast.models.gaps.in_time import gap_lengths, pieces
 from fieldcast.models.gaps.observation_error import with_spread_of_observed
 from fieldcast.models.gaps.record import Filler, Filling, Parameters
 from fieldcast.models.gaps.trial import ErrorStatistics, with_fitted_spread
@@ -145,26 +147,27 @@ def fill(
     work = [*[0.0] * (steps - 1), tried.fill_seconds] if tried.fill_seconds else None
     with Progress(total=steps, initial=steps - 1, unit="step", work=work):
         gappy = comparison.record().with_latent_values(parameters)
-        record = gappy.record
         trust.check_names([variable.name for variable in gappy.own])
-        distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
         fit = StoredFit(
             best.name, parameters, statistics.variances, e_folding_lengths(gappy),
             largest_predictions(gappy, statistics.held_out, statistics.error, comparison.fields),
-            record.statistics(), gappy.continued(), sea_of(comparison.fields), gappy.mappings, options,
+            gappy.record.statistics(), gappy.continued(), sea_of(comparison.fields), gappy.mappings, options,
         )  # fmt: skip
         filler = comparison.fillers[best.name]
         stored = filler is FILLERS.get(best.name)
         # kriging is fitted to the part of a record that more times leave as it is
         start = None if best.name == local_kriging.__name__ else best.parameters or None
-        times = torch.arange(len(record.x), device=record.x.device)
+        times = torch.arange(len(gappy.record.x), device=gappy.record.x.device)
         streams = RandomStreams(seed, times, members) if members else None
         if stored:
             filler = partial(FILLERS[best.name], fitted=parameters, start=start)
-        filling, own, flag = fill_record(gappy, filler, fit, distance, streams)
+        filling, own, flag, distance = fill_record(gappy, filler, fit, streams)
+    gappy = replace(gappy, record=replace(gappy.record, x=filling.mean))  # which has the observed values, too
+    far = far_from_observations(comparison.held_out, tried.best.predictors, gappy, distance)
+    del distance  # as large as the record
     beyond_limits = trust.beyond(gappy, filling, own)
     smoothing = smoothing_report(comparison, gappy, filling)
-    trusted = trust_table(comparison, gappy, statistics, filling, own, distance, flag, beyond_limits)
+    trusted = trust_table(comparison, gappy, statistics, filling, own, far, flag, beyond_limits)
     calibration = calibration_table(gappy, comparison.fields, statistics)
     text = report(comparison, tried, gappy, fit, trusted, choices, smoothing + calibration)
     result = in_layout_of(
@@ -190,26 +193,31 @@ def sea_of(fields: xr.Dataset) -> Bool[Tensor, "y x"] | None:
 
 
 class FilledRecord(NamedTuple):
-    """A filled record: its values, those of mapped variables in own units, and flags."""
+    """A filled record: its values, those of mapped variables in own units, and flags.
+
+    `distance` is the chord from each missing value to the nearest observation of its time.
+    """
 
     filling: Filling
     own: Mapping[str, OwnFilling]
     flag: Int8[Tensor, "time column"]
+    distance: Float[Tensor, "time column"]
 
 
 def fill_record(
-    gappy: GappyRecord, filler: Filler, fit: StoredFit, distance: Float[Tensor, "time column"],
-    streams: RandomStreams | None,
-) -> FilledRecord:  # fmt: skip
-    """Fill a record, with spreads and flags by a fit; `distance` is that to the nearest observation of the time."""
+    gappy: GappyRecord, filler: Filler, fit: StoredFit, streams: RandomStreams | None
+) -> FilledRecord:
+    """Fill a record, with spreads and flags by a fit."""
     record = gappy.record
-    near = within_reach(gappy, distance, fit.lengths)
-    filling = with_fitted_spread(filler(record, streams), fit.variances, record, distance)
+    filling = filler(record, streams)
+    distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
+    filling = with_fitted_spread(filling, fit.variances, record, distance)
     filling = with_spread_of_observed(filling, record, streams)
-    far = ~near | spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
+    far = spread_exceeds(gappy, filling, MAX_SPREAD_SHARE) | ~within_reach(gappy, distance, fit.lengths)
     far |= beyond_predictions(gappy, filling, fit.largest)
-    flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
-    return FilledRecord(filling, own_fillings(gappy, filling), flag)
+    flag = torch.full_like(far, FILLED, dtype=torch.int8).masked_fill_(far, EXTRAPOLATED)
+    flag.masked_fill_(record.observed, OBSERVED)
+    return FilledRecord(filling, own_fillings(gappy, filling), flag, distance)
 
 
 def e_folding_lengths(gappy: GappyRecord) -> list[tuple[float, int]]:
@@ -274,10 +282,11 @@ def report(
     in_steps = bool((record.segment.diff() == 0).any())
     for name, _, (v, *_) in gappy.own:
         observed = record.observed[:, gappy.variable == v]
-        share, (chord, steps) = 100 * float((~observed).double().mean()), fit.lengths[v]
+        share, (chord, steps) = int((~observed).count_nonzero()) / observed.numel(), fit.lengths[v]
         numbers = observed.shape[1], int((~observed.any(1)).sum())
         facts[name] = [
-            *map(str, numbers), significant(share), f"{great_circle_km(chord):.0f}", str(steps) if in_steps else "",
+            *map(str, numbers), significant(100 * share),
+            f"{great_circle_km(chord):.0f}", str(steps) if in_steps else "",
         ]  # fmt: skip
     number = len(tried.of(tried.best.name))
     several = len(tried.trials) >= len(tried.finalists) + number  # more than one method was tried again
@@ -416,22 +425,23 @@ def weights_of(held_out: HeldOut, selected: Bool[Tensor, " held_out"]) -> Float[
 
 def trust_table(
     comparison: Comparison, gappy: GappyRecord, statistics: ErrorStatistics, filling: Filling,
-    own: Mapping[str, OwnFilling], distance: Float[Tensor, "time column"],
+    own: Mapping[str, OwnFilling], far: Sequence[Bool[Tensor, "time column"]],
     flag: Int8[Tensor, "time column"], beyond_limits: Bool[Tensor, "time column"],
 ) -> dict[str, list[str]]:  # fmt: skip
     """Cells of HEADINGS for the missing values of each variable, and for those in gaps and at whole times beside.
 
-    `distance` is the chord from the nearest observation of the same time.
+    `far` are the masks of `far_from_observations`.
     """
-    far, pooled = far_from_observations(comparison, gappy, distance), statistics.held_out
+    pooled = statistics.held_out
     missing, at_whole_times = missing_values(gappy)
     table: dict[str, list[str]] = {}
     for variable in gappy.own:
         name, quantity, (v, *_) = variable
         missing_here = missing & (gappy.variable == v)
         if quantity is None:
-            spread = filling.spread[:, gappy.columns_of(v)] * float(gappy.codec.deviation[v])
+            spread, scale = filling.spread[:, gappy.columns_of(v)], float(gappy.codec.deviation[v])
         else:
+            scale = 1.0
             spread = torch.from_numpy(own[name].on_columns(own[name].moments.spread)).to(filling.spread)
         for kind in ("", IN_GAPS, AT_WHOLE_TIMES):
             here = missing_here & (at_whole_times == (kind == AT_WHOLE_TIMES)) if kind else missing_here
@@ -440,39 +450,39 @@ def trust_table(
             selected = of_variable(gappy, pooled, variable)
             if kind:
                 selected &= pooled.whole == (kind == AT_WHOLE_TIMES)
-            expected = spread[here[:, gappy.columns_of(v)]].double().square().mean().sqrt()
+            expected = scale * root_mean_square(spread, here[:, gappy.columns_of(v)])
             table[f"{name} {kind}".strip()] = [
-                str(int(here.count_nonzero())), percent(flag[here] == EXTRAPOLATED),
-                str(int(beyond_limits[here].count_nonzero())), significant(float(expected)),
+                str(int(here.count_nonzero())), percent(flag == EXTRAPOLATED, here),
+                str(int((beyond_limits & here).count_nonzero())), significant(expected),
                 *checked_spread(comparison, gappy, statistics, variable, selected),
-                *(percent(mask[here]) for mask in far),
+                *(percent(mask, here) for mask in far),
             ]  # fmt: skip
     return table
 
 
 def far_from_observations(
-    comparison: Comparison, gappy: GappyRecord, distance: Float[Tensor, "time column"]
-) -> tuple[Bool[Tensor, "time column"], Bool[Tensor, "time column"]]:
+    held_out: HeldOut, predictors: ErrorPredictors, gappy: GappyRecord, distance: Float[Tensor, "time column"]
+) -> list[Bool[Tensor, "time column"]]:
     """Masks of the missing values that are farther from observations, in time and in space, than held-out values are.
 
     Values in gaps are compared with held-out values in gaps, and those at whole times with held-out whole times; if
-    there are none, all are far.
+    there are none, all are far. `predictors` are those of the errors at the held-out values, `distance` the chord from
+    the nearest observation of the same time.
     """
-    record, held_out = gappy.record, comparison.held_out
-    visible, (missing, at_whole_times) = record.observed & ~held_out.mask, missing_values(gappy)
-    at_held_out = (
-        held_out.at(reach.steps_to_observation(visible, record.segment)),
-        held_out.at(reach.nearest_observation(visible, record.columns, held_out.mask)),
-    )
-    of_missing_values = reach.steps_to_observation(record.observed, record.segment), distance
-    measures = list(zip(at_held_out, of_missing_values, strict=True))
-    far = torch.zeros_like(missing), torch.zeros_like(missing)
-    for v in range(len(gappy.codec.variables)):
-        for whole in (False, True):
-            here = missing & (gappy.variable == v) & (at_whole_times == whole)
-            selected = (gappy.variable[held_out.cell] == v) & (held_out.whole == whole)
-            for mask, (of_held_out, of_missing) in zip(far, measures, strict=True):
-                mask[here] = of_missing[here] > tail(of_held_out[selected])
+    observed, variable = gappy.record.observed, gappy.variable
+    missing, at_whole_times = missing_values(gappy)
+    of_each = [variable[held_out.cell] == v for v in range(len(gappy.codec.variables))]
+    of_kind = ~held_out.whole, held_out.whole
+    limits = [
+        [torch.stack([tail(x[here & kind]) for here in of_each]) for kind in of_kind]
+        for x in (predictors.steps, predictors.distance)
+    ]
+    far = [torch.empty_like(missing) for _ in limits]
+    for cells in pieces(observed.shape[1], len(observed)):
+        of_missing = reach.steps_to_observation(observed[:, cells], gappy.record.segment), distance[:, cells]
+        for mask, x, (in_gaps, of_whole) in zip(far, of_missing, limits, strict=True):
+            limit = torch.where(at_whole_times[:, cells], of_whole[variable[cells]], in_gaps[variable[cells]])
+            mask[:, cells] = missing[:, cells] & (x > limit)
     return far
 
 
@@ -501,11 +511,24 @@ def checked_spread(
     return [str(number), significant(value["ssr"]), significant(value["coverage90"]), percent(large)]
 
 
-def percent(selected: Bool[Tensor, " n"]) -> str:
-    """Share of the selected values in percent; a small share is never written as 0."""
-    return f"{significant(100 * float(selected.double().mean()))}%"
+def root_mean_square(x: Float[Tensor, "time column"], selected: Bool[Tensor, "time column"]) -> float:
+    """Root mean square of some values, summed in pieces."""
+    total = sum(
+        float(x[:, cells].double().square().mul_(selected[:, cells]).sum())
+        for cells in pieces(x.shape[1], len(x))
+    )
+    return math.sqrt(total / int(selected.count_nonzero()))
 
 
-def tail(distance: Shaped[Tensor, " held_out"]) -> float:
+def percent(selected: Bool[Tensor, "*n"], among: Bool[Tensor, "*n"] | None = None) -> str:
+    """Share of the selected values in percent, of all or among some; a small share is never written as 0."""
+    number = selected.numel() if among is None else int(among.count_nonzero())
+    selected = selected if among is None else selected & among
+    return f"{significant(100 * (int(selected.count_nonzero()) / number))}%"
+
+
+def tail(distance: Shaped[Tensor, " held_out"]) -> Shaped[Tensor, ""]:
     """Distance to observations within which nearly all held-out values lie; below all distances if there is none."""
-    return float(distance.sort().values[int((1 - TAIL) * (len(distance) - 1))]) if len(distance) else -1.0
+    if not len(distance):
+        return distance.new_full((), -1)
+    return distance.sort().values[int((1 - TAIL) * (len(distance) - 1))]

@@ -16,6 +16,7 @@ from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import AS_OBSERVED, MEANINGS, NEVER, OBSERVED
+from fieldcast.fields.domain import BLOCK_BYTES
 from fieldcast.fields.observation_error import Errors
 from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import GRID
@@ -47,7 +48,7 @@ def as_fields(
         observed, beyond = fields[name].transpose(*DIMS).values, gappy.on_grid(beyond_limits, v, False)
         if name in errors.deviation:
             as_observed = (
-                observed
+                observed.copy()
                 if name not in errors.bias
                 else observed + errors.bias[name].fillna(0.0).transpose(*DIMS).values
             )
@@ -121,7 +122,8 @@ def in_units(
     """
     values, codec = gappy.on_grid(x, v), gappy.codec
     values *= codec.deviation[v]
-    values += codec.climatology[calendars.day_of_year(gappy.times) - 1, v][:, None]
+    for t, day in enumerate(calendars.day_of_year(gappy.times) - 1):
+        values[t] += codec.climatology[day, v]
     if np.isfinite(valid).any():
         np.clip(values, *valid, out=values)
     np.copyto(values, np.nan, where=beyond[:, None])
@@ -168,11 +170,14 @@ def with_values_of(dataset: xr.Dataset, result: xr.Dataset, codec: FieldLayout) 
         if {*template.dims} == {*result[name].dims} and template.attrs.get("units") == codec.attrs[v].get(
             "units"
         ):
-            observed = result[f"{name}_flag"] == OBSERVED
-            exact = name + AS_OBSERVED if name + AS_OBSERVED in result else name
-            attrs = dict(result[exact].attrs)  # without the codes of the template: a filled quantity has none
-            result[exact] = template.transpose(*result[exact].dims).where(observed, result[exact])
-            result[exact].attrs = attrs
+            exact = result[name + AS_OBSERVED if name + AS_OBSERVED in result else name]
+            values = exact.values.astype(np.result_type(exact.dtype, template.dtype), copy=False)
+            flag, given = result[f"{name}_flag"], template.transpose(*exact.dims)
+            length = max(1, BLOCK_BYTES // values[:1].nbytes)
+            for begin in range(0, len(values), length):  # the data set may be in a file
+                part = slice(begin, begin + length)
+                np.copyto(values[part], given[part].values, where=flag[part].values == OBSERVED)
+            result[exact.name] = exact.dims, values, exact.attrs
     return result
 
 

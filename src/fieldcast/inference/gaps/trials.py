@@ -47,7 +47,7 @@ from fieldcast.models.gaps.fillers import FILLERS, dineof, local_kriging
 from fieldcast.models.gaps.held_out import SELECTIONS, SMALL, HeldOut, are_few
 from fieldcast.models.gaps.in_time import pieces
 from fieldcast.models.gaps.local_kriging import VALUE
-from fieldcast.models.gaps.reach import nearest_observation, present_variables
+from fieldcast.models.gaps.reach import present_variables
 from fieldcast.models.gaps.record import Filler, Parameters, Record
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, crps_of_each, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
@@ -354,11 +354,10 @@ class Comparison:
         requested[:, columns] = True
         visible = replace(gappy.record, requested=requested)
         held_out = self.held_out.of_record(visible)
-        distance = nearest_observation(visible.observed, visible.columns, requested)
         for name in names:
             LOG.info("Trying %s.", name)
             filler, parameters = self.fitting(name)
-            trial = run_trial(name, filler, visible, held_out, distance, columns)
+            trial = run_trial(name, filler, visible, held_out, columns)
             trial = replace(trial, parameters=parameters)
             LOG.info("%s: CRPS %.3f at held-out values, in %s", name, trial.crps, self.scale)
             yield trial
@@ -397,8 +396,7 @@ class Comparison:
         visible = gappy.without(held_out.mask, self.fields).with_latent_values().record
         del gappy
         held_out, visible = held_out.of_record(visible), replace(visible, requested=held_out.mask)
-        distance = nearest_observation(visible.observed, visible.columns, held_out.mask)
-        trial = run_trial(name, self.fitting(name, best.parameters)[0], visible, held_out, distance)
+        trial = run_trial(name, self.fitting(name, best.parameters)[0], visible, held_out)
         LOG.info("%s: CRPS %.3f at other held-out values", name, trial.crps)
         return trial
 
@@ -508,14 +506,18 @@ def most_held_out_stretch(
 
     The product of the two numbers decides; the first of several equal ones is taken.
     """
-    totals = []
-    for present in (held_out, observed):
-        total = torch.cat(
-            [torch.zeros_like(present[:1], dtype=torch.int32), present.cumsum(0, dtype=torch.int32)]
-        )
-        totals.append(total[length:] - total[:-length])
-    best = int((totals[0] * totals[1]).argmax())
-    return divmod(best, held_out.shape[1])
+    best = []
+    for cells in pieces(held_out.shape[1], len(held_out)):
+        totals = []
+        for present in (held_out[:, cells], observed[:, cells]):
+            total = torch.cat(
+                [torch.zeros_like(present[:1], dtype=torch.int32), present.cumsum(0, dtype=torch.int32)]
+            )
+            totals.append(total[length:] - total[:-length])
+        product = totals[0] * totals[1]
+        first, cell = divmod(int(product.argmax()), product.shape[1])
+        best.append((-int(product[first, cell]), first, cells.start + cell))
+    return min(best)[1:]
 
 
 def refuse_complete(fields: xr.Dataset) -> None:
@@ -556,12 +558,11 @@ def run_round(
     The processor time of each is added to `seconds`, with the share of the sample in the work of the whole record.
     """
     sample, of_sample = part.of(visible, held_out)
-    distance = nearest_observation(sample.observed, sample.columns, of_sample.mask)
     scores = {}
     share = work_of(*sample.x.shape) / work_of(*visible.x.shape)
     for name, filler in fillers.items():
         begun = time.process_time()
-        trial = run_trial(name, filler, sample, of_sample, distance)
+        trial = run_trial(name, filler, sample, of_sample)
         seconds.setdefault(name, []).append((share, time.process_time() - begun))
         scores[name] = scored_trial(trial, of_sample)
     outcome = Round(len(sample.x), sample.x.shape[1], standings(scores))

@@ -22,7 +22,7 @@ from fieldcast.models.gaps.censored import censored_crps
 from fieldcast.models.gaps.error_variance import AS_REPORTED, ErrorPredictors, ErrorVariances, error_variance
 from fieldcast.models.gaps.held_out import HeldOut, join_selections
 from fieldcast.models.gaps.in_time import counts, pieces
-from fieldcast.models.gaps.reach import present_variables, steps_to_observation
+from fieldcast.models.gaps.reach import nearest_observation, present_variables, steps_to_observation
 from fieldcast.models.gaps.record import Filler, Filling, Parameters, Record, deviations
 from fieldcast.models.layers.crps import normal_crps
 
@@ -90,9 +90,8 @@ class ErrorStatistics:
 
 
 def run_trial(
-    name: str, filler: Filler, record: Record, held_out: HeldOut, distance: Float[Tensor, "time cell"],
-    series: Int[Tensor, " series"] | None = None,
-) -> Trial:  # fmt: skip
+    name: str, filler: Filler, record: Record, held_out: HeldOut, series: Int[Tensor, " series"] | None = None
+) -> Trial:
     """Fill a record without its held-out values, and score the result there.
 
     Parameters
@@ -103,27 +102,26 @@ def run_trial(
         The record, in which the held-out values count as missing.
     held_out
         The held-out values.
-    distance
-        Distance from the nearest observation of the same time, at the held-out values and in the series.
     series
         Cells whose filled series the result includes; by default none.
     """
     columns = held_out.cell[:0] if series is None else series
-    filled, sigma = filler(record, None), deviations(record.x, record.observed)
-    error = held_out.at(filled.mean) - held_out.truth
+    filled, requested = filler(record, None), held_out.mask
+    requested[:, columns] = True
+    error, reported = held_out.at(filled.mean) - held_out.truth, held_out.at(filled.spread).float()
+    of_series, of_all = (filled.mean[:, columns], filled.spread[:, columns]), filled.of_all
+    del filled  # as large as the record, like each of the following tables
+    sigma = deviations(record.x, record.observed)
+    steps = held_out.at(steps_to_observation(record.observed, record.segment)).float()
+    distance = nearest_observation(record.observed, record.columns, requested)
+    count = counts(record.observed)[1][held_out.cell].float()
     predictors = ErrorPredictors(
-        held_out.at(filled.spread).float(),
-        sigma[held_out.cell].float(),
-        held_out.at(steps_to_observation(record.observed, record.segment)).float(),
-        held_out.at(distance).float(),
-        counts(record.observed)[1][held_out.cell].float(),
+        reported, sigma[held_out.cell].float(), steps, held_out.at(distance).float(), count
     )
-    spread = spread_of(error, predictors, held_out, filled.of_all)
+    spread = spread_of(error, predictors, held_out, of_all)
     crps = float((held_out.weight * crps_of_each(error, spread, held_out)).sum())
-    of_series = predictors_of(filled, record, distance, sigma, columns)
-    return Trial(
-        name, error, predictors, spread, crps, filled.mean[:, columns], of_series, of_all=filled.of_all
-    )
+    predictors_of_series = predictors_of(of_series[1], record, distance[:, columns], sigma, columns)
+    return Trial(name, error, predictors, spread, crps, of_series[0], predictors_of_series, of_all=of_all)
 
 
 def crps_of_each(
@@ -197,63 +195,40 @@ def fit_error_variances(
 
 
 def predictors_of(
-    filled: Filling, record: Record, distance: Float[Tensor, "time cell"],
-    climatological: Float[Tensor, " cell"], columns: slice | Int[Tensor, " series"],
+    spread: Float[Tensor, "time some"], record: Record, distance: Float[Tensor, "time some"],
+    climatological: Float[Tensor, " cell"], columns: slice | Int[Tensor, " some"],
 ) -> ErrorPredictors:  # fmt: skip
-    """Predictors of the errors in some columns at all times."""
+    """Predictors of the errors in some columns at all times, of their spreads and distances."""
     fitted = record.fitted
     count = record.observed[:, columns].sum(0) if fitted is None else fitted.count[columns]
     return ErrorPredictors(
-        filled.spread[:, columns],
-        climatological[columns].expand(len(filled.spread), -1),
+        spread,
+        climatological[columns].expand(len(spread), -1),
         steps_to_observation(record.observed[:, columns], record.segment),
-        distance[:, columns],
-        count.float().expand(len(filled.spread), -1),
+        distance,
+        count.float().expand(len(spread), -1),
     )
-
-
-def error_spread(
-    filled: Filling, record: Record, distance: Float[Tensor, "time cell"],
-    climatological: Float[Tensor, " cell"], variances: ErrorVariances,
-) -> Float[Tensor, "time cell"]:  # fmt: skip
-    """Standard deviation of the error, 0 where observed.
-
-    Parameters
-    ----------
-    filled
-        Filling with the standard deviation that the filler reports.
-    record
-        The record that was filled.
-    distance
-        Distance from the nearest observation of the same time.
-    climatological
-        Standard deviation of each cell.
-    variances
-        Variance of the error in gaps, and at times without observations of the variable.
-    """
-    spread, variable = torch.empty_like(filled.spread), record.columns.variable
-    absent = ~present_variables(record.observed, variable)
-    for cells in pieces(spread.shape[1], 8 * len(spread)):  # the terms are tables in double precision
-        predictors = predictors_of(filled, record, distance, climatological, cells)
-        spread[:, cells] = variances(predictors, absent[:, variable[cells]]).sqrt().to(spread)
-    return spread.masked_fill_(record.observed, 0.0)
 
 
 def with_fitted_spread(
     filled: Filling, variances: ErrorVariances, record: Record, distance: Float[Tensor, "time cell"]
 ) -> Filling:
-    """Scale the spreads and members of a filling to the error variance of its method.
+    """Scale the spreads and members of a filling to the error variance of its method, in place: they are large.
 
     In a cell with fewer than `MIN_OBSERVATIONS` observations, too few to learn how it varies with other cells, the
     spread is at least the climatological one. `distance` is the distance from the nearest observation of the same time.
     """
     observed, (sigma, count, times, _) = record.observed, record.statistics()
-    spread = error_spread(filled, record, distance, sigma, variances)
+    spread, variable, tiny = filled.spread, record.columns.variable, torch.finfo(filled.spread.dtype).tiny
+    absent = ~present_variables(observed, variable)
     least = torch.where(count < min(MIN_OBSERVATIONS, times // 3), sigma, 0.0)
-    spread = torch.maximum(spread, least, out=spread).masked_fill_(observed, 0.0)
-    if not filled.members.shape[1]:
-        return Filling(filled.mean, spread, filled.members)
-    ratio = spread / filled.spread.clamp(min=torch.finfo(spread.dtype).tiny)
-    mean = filled.mean[:, None]
-    members = (filled.members - mean).mul_(ratio.masked_fill_(observed, 0.0)[:, None]).add_(mean)
-    return Filling(filled.mean, spread, members)
+    for cells in pieces(spread.shape[1], 8 * len(spread)):  # the terms are tables in double precision
+        predictors = predictors_of(spread[:, cells], record, distance[:, cells], sigma, cells)
+        fitted = variances(predictors, absent[:, variable[cells]]).sqrt().to(spread)
+        fitted = torch.maximum(fitted, least[cells]).masked_fill_(observed[:, cells], 0.0)
+        if filled.members.shape[1]:
+            ratio = (fitted / spread[:, cells].clamp(min=tiny)).masked_fill_(observed[:, cells], 0.0)
+            mean = filled.mean[:, None, cells]
+            filled.members[:, :, cells].sub_(mean).mul_(ratio[:, None]).add_(mean)
+        spread[:, cells] = fitted
+    return filled

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -70,10 +71,11 @@ def fill_gaps(
     options = fill_options_of(ingestion, gap_filling, seed, limits)
     dataset = open_layout(ingestion) if ingestion.source == "file" else fields
     statistics = comparison.error_statistics(tried)
+    comparison = replace(comparison)  # without the selections of held-out values, which the statistics have
+    series = comparison.series(tried, statistics.variances)  # first: the result is several times the record
     filled, fit = fill(
         comparison, tried, statistics, dataset, options["members"], trust, seed, quantities_scores, options
     )
-    series = comparison.series(tried, statistics.variances)
     filled = named(filled, fit, fit_name(gap_filling.output))
     return fit.packed() if fit else b"", filled, filled.attrs["comment"], series
 
