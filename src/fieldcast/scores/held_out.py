@@ -99,8 +99,8 @@ def score_held_out(
         Seed of the resamples.
     """
     ones = np.ones(len(statistics["crps"]))
-    label, index = np.unique(ones if cluster is None else cluster, return_inverse=True)
-    resamples = mean_and_resamples(len(label), 1, seed)
+    index = np.zeros(len(ones), int) if cluster is None else np.unique(cluster, return_inverse=True)[1]
+    resamples = mean_and_resamples(int(index.max(initial=0)) + 1, 1, seed)
     weight = ones if weight is None else weight
     total = resamples @ np.bincount(index, weight)
     with np.errstate(invalid="ignore"):  # of few clusters, a resample may hold only those without weight
