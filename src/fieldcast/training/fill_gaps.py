@@ -60,7 +60,7 @@ from fieldcast.training.tuning import search
 
 LOG = logging.getLogger(__name__)
 CORRECTED = "corrected_interpolation"  # name of the learned method
-SAMPLED = "sampled_modes"  # name of the method for small records with values at a bound
+SAMPLED = "sampled_modes"  # name of the method for small records of mapped variables
 
 
 class FitFile(NamedTuple):

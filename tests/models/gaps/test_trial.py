@@ -136,21 +136,19 @@ def test_a_spread_of_all_unknowns_is_left_as_it_is(
     record: Record, columns: Columns, held_out: HeldOut
 ) -> None:
     left = replace(record, observed=record.observed & ~held_out.mask)
-    distance = nearest_observation(left.observed, columns, held_out.mask)
 
     def of_all(record: Record, streams: RandomStreams | None) -> Filling:
         return replace(overconfident(record, streams), of_all=True)
 
-    trial = run_trial("of all", of_all, left, held_out, distance)
+    trial = run_trial("of all", of_all, left, held_out)
     reported = of_all(left, None)
     torch.testing.assert_close(trial.spread, held_out.at(reported.spread))
-    assert trial.crps > run_trial("fitted", overconfident, left, held_out, distance).crps
+    assert trial.crps > run_trial("fitted", overconfident, left, held_out).crps
     statistics = error_statistics([trial], [held_out])
     assert torch.equal(statistics.spread, trial.spread)
-    before = of_all(record, RandomStreams(0, torch.arange(TIMES), 5))
-    after = with_fitted_spread(
-        before, statistics.variances, record, nearest_observation(record.observed, columns, ~record.observed)
-    )
+    before, after = (of_all(record, RandomStreams(0, torch.arange(TIMES), 5)) for _ in range(2))
+    distance = nearest_observation(record.observed, columns, ~record.observed)
+    after = with_fitted_spread(after, statistics.variances, record, distance)
     torch.testing.assert_close(after.spread, before.spread)
     torch.testing.assert_close(after.members, before.members)
 
