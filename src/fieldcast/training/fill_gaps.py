@@ -240,7 +240,7 @@ def methods(
 ) -> Mapping[str, Filler]:
     """The methods to compare on fields, mapped as chosen; the estimated time of the learned method is logged.
 
-    `sampled_modes` is among them if the record is small, exact (observed without errors) and has values at a bound.
+    `sampled_modes` is among them if the record is small, exact (observed without errors) and has a mapped variable.
     """
     if options.method == SAMPLED and not exact:
         raise InputError(
@@ -251,7 +251,7 @@ def methods(
     record = partial(GappyRecord.of, fields, choose_device(device), chosen)
     fillers: dict[str, Filler] = dict(FILLERS)
     is_small = sum(fields[name].size for name in time_varying(fields)) <= SMALL
-    if chosen and exact and is_small and record().is_censored:
+    if chosen and exact and is_small:
         fillers[SAMPLED] = SampledModes(seed)
     if not options.learned and options.max_minutes == 0:
         return fillers
