@@ -23,7 +23,7 @@ from fieldcast.models.gaps import sampled_modes
 from fieldcast.models.gaps.fillers import FILLERS, local_kriging, low_rank
 from fieldcast.models.gaps.record import Parameters
 from fieldcast.training import fill_gaps
-from studies.gaps import fading_waves
+from studies.gap_records import fading_waves
 
 Pair = tuple[xr.Dataset, xr.DataArray, np.ndarray]
 
