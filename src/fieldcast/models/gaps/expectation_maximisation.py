@@ -25,8 +25,8 @@ RANKS = (5, 10, 20, 40, 80)  # numbers of modes that are tried
 HELD_OUT_SHARE = 0.03  # share of the observed values that are held out to choose the rank
 SEARCH_ITERATIONS = 10  # EM iterations for each rank that is tried
 # least numbers of values of the part of a large record on which the rank is chosen: observed ones at each time for each
-# mode of the largest rank, and all
-OBSERVED_PER_MODE, MIN_SEARCHED = 10, 2**20
+# mode of the largest rank, and all; with half as many observed ones, fewer modes are best than for the whole record
+OBSERVED_PER_MODE, MIN_SEARCHED = 20, 2**20
 MIN_EIGENVALUE = 1e-6  # smallest eigenvalue of V, as a share of the mean: axes that explain nothing vanish
 MIN_NOISE = 1e-4  # smallest s^2, as a share of the mean square: M stays invertible for data without noise
 POWER_STEPS = 4  # steps of the subspace iteration that gives the first axes
@@ -220,7 +220,7 @@ def fit_thinned(
     """
     share = float(observed.count_nonzero()) / observed.numel()
     number = max(OBSERVED_PER_MODE * max(ranks) / share, MIN_SEARCHED / len(x))
-    if number >= x.shape[1] / 2:
+    if number >= x.shape[1]:
         return fit_best_rank(x, observed, ranks)
     cells = evenly(x.shape[1], math.ceil(number)).to(x.device)
     values, present = x[:, cells], observed[:, cells]
