@@ -232,8 +232,10 @@ def main() -> None:
     of_race.add_argument("source", metavar="SOURCE")
     of_race.add_argument("share", nargs="?", type=float, default=60.0, metavar="SHARE")
     of_race.add_argument("times", nargs="?", type=int, metavar="TIMES")
-    commands.add_parser("training").add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
-    given = parser.parse_args()
+    commands.add_parser("training", usage="%(prog)s ARGUMENT ... (those of `fieldcast run`)")
+    given, others = parser.parse_known_args()
+    if others and given.command != "training":
+        parser.error(f"unknown: {', '.join(others)}")
     if given.command == "sizes":
         if unknown := [name for name in given.names if name not in CASES]:
             parser.error(f"unknown: {', '.join(unknown)}; the cases are {', '.join(CASES)}")
@@ -243,7 +245,7 @@ def main() -> None:
     elif given.command == "race":
         by_race(given.source, given.share, given.times)
     else:
-        training(given.arguments)
+        training(others)
 
 
 if __name__ == "__main__":

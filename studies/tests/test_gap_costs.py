@@ -82,13 +82,24 @@ def test_loops_of_a_run_are_judged_one_by_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(arguments: list[str], standalone_mode: bool) -> None:
-        assert arguments == ["run", "--pipelines", "training"] and not standalone_mode
+        assert arguments == ["run", "--env", "demo", "-p", "training"] and not standalone_mode
         for _ in Progress(range(20), unit="step"):
             time.sleep(0.02)
 
     monkeypatch.setattr(gap_costs, "fieldcast", run)
     monkeypatch.setattr(gap_costs, "EVERY", 0.01)
     monkeypatch.setattr(gap_costs, "SHORTEST", 0.0)
-    gap_costs.training(["--pipelines", "training"])
+    monkeypatch.setattr("sys.argv", ["gap_costs", "training", "--env", "demo", "-p", "training"])
+    gap_costs.main()
     (row,) = capsys.readouterr().out.splitlines()[2:]
     assert row.startswith("| of 20 steps | 0 | ")
+
+
+@pytest.mark.parametrize("arguments", [["sizes", "--slow"], ["sizes", "huge"], ["race"]])
+def test_unknown_arguments_are_refused(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gap_costs", *arguments])
+    with pytest.raises(SystemExit):
+        gap_costs.main()
+    assert "error: " in capsys.readouterr().err
