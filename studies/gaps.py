@@ -158,7 +158,7 @@ def remove_and_fill(
     missing &= (np.isfinite(values) & ~removed).any(0)  # cells without any value stay empty
     method, reported = (
         match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
-        for pattern in (r"Filled by (\w+)", rf"(?m)^{name} +\d+ +\S+% +\d+ +\d+ +([\d.]+)")
+        for pattern in (r"Filled by (\w+)", rf"(?m)^ +spread-skill .*\n{name} +([\d.]+)")
     )
     return Filled(
         label, method, reported,
