@@ -238,7 +238,7 @@ def quantity_with_gaps(kind: str, seed: int) -> tuple[xr.Dataset, xr.Dataset]:
         name, values, attrs = "tp", 10 * np.maximum(v - 0.8, 0) ** 2, {"units": "mm"}
     else:
         name, values, attrs = "chlor_a", np.exp(1.3 * v - 1.5), {"units": "mg m-3"}
-        attrs |= {"valid_min": np.float32(0.001), "valid_max": np.float32(100)}
+        attrs |= {"valid_min": np.float32(0.001), "valid_max": np.float32(max(100, values.max()))}
     dims = ("time", "lat", "lon")
     truth, gappy = (
         xr.Dataset({name: (dims, x.astype(np.float32), attrs)}, coords)

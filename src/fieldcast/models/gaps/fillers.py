@@ -12,7 +12,7 @@ held out, in gaps like those of the record. The parameters of a method are chose
 Each takes the parameters of an earlier fit, too, and is then applied without fitting (`Parameters`): a record that
 grows by a day need not be fitted again.
 
-Others of the same form are fitted anew each time: `sampled_modes`, for small records with values at a bound, and models
+Others of the same form are fitted anew each time: `sampled_modes`, for small records of mapped variables, and models
 of the task `reconstruct`, which `solve` the record, and `sample` with its own observations as contexts.
 """
 

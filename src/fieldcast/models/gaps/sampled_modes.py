@@ -3,7 +3,8 @@
     x_tc = m_c + w_c . z_t + e_tc,    e ~ N(0, s^2),    z_t = r z_(t-1) + (1 - r^2)^(1/2) eta_t,    eta ~ N(0, I_q)
 
 A fit takes the modes, the noise and the values beyond a bound as if they were known. In a short record they are not:
-few values are above the bound, and those of a gap are extrapolated by weights w that few times determine. Here weights,
+few values are above a bound, and those of a gap are extrapolated by weights w that few times determine. Back in the
+units of a mapped variable, where the mean depends on the spread, this matters most. Here weights,
 means, amplitudes, noise and persistence are drawn in turn, each given all others (Geman and Geman 1984), so that a
 filled value is as uncertain as all of them together:
 
