@@ -187,7 +187,11 @@ def read_record(data: str | xr.Dataset | xr.DataArray, condition: str | None = N
         record = Record(name, opened, layout, where, data, "").last(READ_VALUES)
         if record.dataset.nbytes > 8 * READ_VALUES:
             # axes are not recognised, or other variables are large: what is used is read where it is
-            return record.only(condition)
+            return (
+                record
+                if condition is None
+                else record._replace(dataset=record.dataset.chunk()).only(condition)
+            )
         return record._replace(dataset=record.dataset.load()).only(condition)
 
 
@@ -239,8 +243,8 @@ class Quality(NamedTuple):
     where: str
 
 
-def quality_flags(dataset: xr.Dataset) -> list[Quality]:
-    """The flags of a data set on its grid and times, with counts of their values."""
+def quality_flags(dataset: xr.Dataset, whole: bool = True) -> list[Quality]:
+    """The flags of a data set on its grid and times, with counts of their values; `whole` if no others exist."""
     names = axes(dataset)
     if not {"time", "latitude", "longitude"} <= {*names}:
         return []
@@ -248,11 +252,11 @@ def quality_flags(dataset: xr.Dataset) -> list[Quality]:
     found = []
     for name, array in dataset.data_vars.items():
         if array.dtype.kind in "fiu" and {*array.dims} == dims and declared_encoding(array).category:
-            found.append(quality_of(str(name), array))
+            found.append(quality_of(str(name), array, whole))
     return found
 
 
-def quality_of(name: str, array: xr.DataArray) -> Quality:
+def quality_of(name: str, array: xr.DataArray, whole: bool) -> Quality:
     """The counts and the condition of one flag."""
     values, masks, meanings = flags_of(array)
     x = array.values.ravel()
@@ -273,22 +277,21 @@ def quality_of(name: str, array: xr.DataArray) -> Quality:
          "meaning": [*meanings, *[""] * len(numbers)][: len(numbers)], "count": counts,
          "share": np.array(counts) / max(1, len(x))}
     )  # fmt: skip
-    return Quality(table, condition(name, table, bool(len(masks))))
+    return Quality(table, condition(name, table, bool(len(masks)), whole))
 
 
-def condition(name: str, counts: pd.DataFrame, are_bits: bool) -> str:
+def condition(name: str, counts: pd.DataFrame, are_bits: bool, whole: bool) -> str:
     """The condition `--where` that keeps values with a good meaning, or without bad bits.
 
-    It is empty if no meaning says so, or all values are good. Good values that are the largest ones, as the levels of
-    GHRSST are, become a limit.
+    It is empty if no meaning says so, or all values of a `whole` flag are good. Good values that are the largest ones,
+    as the levels of GHRSST are, become a limit.
     """
-    counts = counts[counts["count"] > 0]
     meanings = counts["meaning"].astype(str)
     if are_bits:
-        bad = [m for m in meanings if BAD_BITS.search(m)]
+        bad = [m for m, count in zip(meanings, counts["count"], strict=True) if count and BAD_BITS.search(m)]
         return f"{name} without {' '.join(bad)}" if bad else ""
     good = meanings.map(lambda text: bool(GOOD.search(text)) and not NOT_GOOD.search(text))
-    if not good.any() or good.all():
+    if not good.any() or (whole and good[counts["count"] > 0].all()):
         return ""
     least = counts.loc[good, "value"].min()
     if good.equals(counts["value"] >= least):

@@ -10,6 +10,7 @@ missing values.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +50,8 @@ MAX_ZEROS = 0.01  # share of values that are not positive, above which no logari
 COLUMNS = ["variable", "mapping", "selection", "crps", "gain", "standard_error", "chosen"]
 POOLED = "all"  # selection of the rows that pool the others
 ORDER = ("root", "log", "quantiles")  # the simplest first
-SPEED = re.compile(r"speed|^(ws|wspd|sknt|ff)\d*$", re.IGNORECASE)  # in the names of the length of a vector
+SPEED = re.compile(r"speed|^(ws|wspd|sknt|ff)\d*$", re.IGNORECASE)  # names of the length of a vector
+VECTOR = "from_direction|to_direction", "speed"  # ends of the standard names of its direction and length
 
 
 class Scored(NamedTuple):
@@ -85,7 +87,10 @@ def choose_quantities(
     InputError
         If a mapping does not fit a variable.
     """
-    return choose_by(fields, given, partial(score_in_part, seed=seed, device=device, masks=masks))
+    chosen = choose_by(fields, given, partial(score_in_part, seed=seed, device=device, masks=masks))
+    if masks is None:
+        recommend_components(fields, chosen[0])
+    return chosen
 
 
 def choose_by(
@@ -123,24 +128,21 @@ def choose_by(
         if kind != NONE:
             chosen[name] = nature.fit(kind, values)
             refuse_taken(name, chosen[name], fields)
-    recommend_components(fields, [name for name, quantity in chosen.items() if quantity.kind == Circle.kind])
     return chosen, pd.concat([each for each in tables if len(each)] or tables, ignore_index=True)
 
 
-def recommend_components(fields: xr.Dataset, directions: Sequence[str]) -> None:
-    """Recommend the components of a vector whose direction and speed are variables: they hold more of each other."""
-    speeds = [
-        name
-        for name in time_varying(fields)
-        if name not in directions and SPEED.search(str(fields[name].attrs.get("standard_name", name)))
-    ]
-    if len(directions) == len(speeds) == 1:
-        angle, speed = *directions, *speeds
-        LOG.warning(
-            "'%s' and '%s' are filled one by one, and no direction is known in a calm: where they are one vector, its "
-            "components %s sin(%s) and %s cos(%s), as variables in their place, have smaller errors.",
-            angle, speed, speed, angle, speed, angle,
-        )  # fmt: skip
+def recommend_components(fields: xr.Dataset, chosen: Mapping[str, Quantity]) -> None:
+    """Recommend the components of a vector whose direction and speed are variables of a record with gaps."""
+    for angle, speed in itertools.permutations(time_varying(fields), 2):
+        names = (str(fields[name].attrs.get("standard_name", "")) for name in (angle, speed))
+        vector, of_speed = (re.sub(f"_({end})$", "", name) for name, end in zip(names, VECTOR, strict=True))
+        is_speed = SPEED.search(speed) if not (vector and of_speed) else vector == of_speed
+        if angle in chosen and chosen[angle].kind == Circle.kind and is_speed:
+            LOG.warning(
+                "'%s' and '%s': where they are direction and speed of one vector, both have smaller errors when its "
+                "components %s sin(%s) and %s cos(%s) are filled in their place, for a calm has no direction.",
+                angle, speed, speed, angle, speed, angle,
+            )  # fmt: skip
 
 
 def refuse_taken(name: str, quantity: Quantity, fields: xr.Dataset) -> None:

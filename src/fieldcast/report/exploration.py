@@ -56,6 +56,8 @@ class Exploration:
         Sentences: what was repaired or left out, and what to distrust.
     report
         The report of the method that made the result.
+    method
+        Name of this method, if it is not the first one of the scores.
     conditions
         Conditions `where` that use flags of quality.
     commands
@@ -73,6 +75,7 @@ class Exploration:
     notes: Sequence[str] = ()
     conditions: Sequence[str] = ()
     report: str = ""
+    method: str = ""
 
     def text(self, paths: Sequence[Path] = ()) -> str:
         """The text that the command prints; `paths` are those of the page and of the result."""
@@ -95,12 +98,13 @@ class Exploration:
         return "\n\n".join(filter(None, parts))
 
     def doubts(self) -> list[Doubt]:
-        """The worst spread of the best method in each table of scores, where it is far from its error."""
+        """The worst spread of the method of the result, or else of the best, where it is far from its error."""
         doubts = []
         for name in ("scores", "reconstructions"):
             table = self.tables.get(name, pd.DataFrame())
             if "ssr" in table:
-                best = table[table["method"] == table["method"].iloc[0]].assign(table=name.rstrip("s"))
+                best = self.method or table["method"].iloc[0]
+                best = table[table["method"] == best].assign(table=name.rstrip("s"))
                 of_best = best[["ssr", "method", "variable" if "variable" in best else "table"]].to_numpy()
                 doubts += most_serious(chain.from_iterable(starmap(wrong_spread, of_best)))
         return doubts

@@ -52,6 +52,7 @@ from fieldcast.figures.pictures import row_of_maps
 from fieldcast.figures.sheet import outline
 from fieldcast.figures.style import png
 from fieldcast.geometry import edges, is_curvilinear
+from fieldcast.inference.file_options import GapFilling
 from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, forecast
 from fieldcast.inference.gaps.filling import TrustLimits, fill, method_scores
 from fieldcast.inference.gaps.stored_fit import fill_options
@@ -72,6 +73,7 @@ from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.standalone.fitting import fit_recipe, prepare, recipe_of
 from fieldcast.tasks.scoring_inputs import cell_areas
+from fieldcast.training.fill_gaps import SAMPLED, methods
 
 LOG = logging.getLogger(__name__)
 Explored: TypeAlias = str | Path | xr.Dataset | xr.DataArray | pd.DataFrame
@@ -177,6 +179,7 @@ class Outcome(NamedTuple):
     steps: int | None = None  # leads that are scored where the record is too short for those of a run
     part: str = ""  # what the result was made from; empty for the whole
     adds: str = ""  # what the command that makes the result from the whole adds
+    method: str = ""  # that made the result, if not the first one of the scores
 
 
 def explore_fields(
@@ -186,8 +189,9 @@ def explore_fields(
     record = read_record(data, where)
     LOG.info("Reading %s%s", record.name, f": {record.text}" if record.text else "")
     fields, checks = ingest(record.dataset, record.where, "insert", missing="train")
-    variables, flags = variables_table(fields), quality_flags(record.dataset)
-    if record.layout is not None and (flags := quality_flags(record.layout)):
+    whole = not record.text and record.layout is None
+    variables, flags = variables_table(fields), quality_flags(record.dataset, whole)
+    if record.layout is not None and (flags := quality_flags(record.layout, whole)):
         notes.append("Flags of quality are counted in the first file.")
     complete, gaps = complete_fields(record, fields, variables)
     if complete is None:
@@ -205,6 +209,7 @@ def explore_fields(
     return Exploration(
         record.name, facts, outcome.answer, tables, commands,
         outcome.figures, outcome.result, outcome.data, plain(notes, record.where), conditions, outcome.report,
+        outcome.method,
     )  # fmt: skip
 
 
@@ -272,9 +277,11 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
     if tried.ended_early:
         after = f", the best method after {counted(len(tried.rounds), 'round')} of a race"
         adds = f"methods are compared to the end, and another than {best} may win; "
+    elif SAMPLED in methods(fields, chosen, GapFilling(), seed, device):
+        adds = f"{SAMPLED} takes part, too, and may win; it stores no fit; "
     return Outcome(
         f"{answer}{after}; scores at held-out values.", {"scores": scores}, figures, "filled.nc", filled,
-        str(filled.attrs["comment"]), part=used, adds=adds,
+        str(filled.attrs["comment"]), part=used, adds=adds, method=best,
     )  # fmt: skip
 
 
@@ -610,6 +617,7 @@ def commands_for(
         ]
     if own:
         about = f"the model {{}} of {whole}, to keep: here it is fitted and not returned"
+        about += f"; mask the data set by {where} before" if where is not None else ""
         return [(about.format(each), f'fieldcast.fit(dataset, "{each}")') for each in best.values()]
     about = "fill the missing dates, which stay missing here"
     commands = [(about, fill.format(given))] if gaps == "segment" else []

@@ -31,7 +31,7 @@ from fieldcast.fields.ingest import ingest
 from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.opening import open_file, reading
 from fieldcast.fields.options import Gaps
-from fieldcast.fields.quantities import AUTO, Quantities, mapped
+from fieldcast.fields.quantities import AUTO, Clip, Quantities, mapped, part_names
 from fieldcast.fields.selection import satisfying
 from fieldcast.fields.times import as_record
 from fieldcast.inference.file_options import GapFilling, Method
@@ -60,7 +60,9 @@ from fieldcast.training.tuning import search
 
 LOG = logging.getLogger(__name__)
 CORRECTED = "corrected_interpolation"  # name of the learned method
-SAMPLED = "sampled_modes"  # name of the method for small records of mapped variables
+SAMPLED = (
+    "sampled_modes"  # name of the method for small records of mapped variables, or with values at a bound
+)
 
 
 class FitFile(NamedTuple):
@@ -240,7 +242,8 @@ def methods(
 ) -> Mapping[str, Filler]:
     """The methods to compare on fields, mapped as chosen; the estimated time of the learned method is logged.
 
-    `sampled_modes` is among them if the record is small, exact (observed without errors) and has a mapped variable.
+    `sampled_modes` is among them if the record is small, exact (observed without errors), and has a mapped variable or
+    values at a bound.
     """
     if options.method == SAMPLED and not exact:
         raise InputError(
@@ -250,8 +253,9 @@ def methods(
         return fillers_of([options.method], fields, chosen, seed)
     record = partial(GappyRecord.of, fields, choose_device(device), chosen)
     fillers: dict[str, Filler] = dict(FILLERS)
-    is_small = sum(fields[name].size for name in time_varying(fields)) <= SMALL
-    if chosen and exact and is_small:
+    values = sum(fields[name].size * len(part_names(name, chosen.get(name))) for name in time_varying(fields))
+    is_mapped = any(quantity.kind != Clip.kind for quantity in chosen.values())
+    if exact and chosen and values <= SMALL and (is_mapped or record().is_censored):
         fillers[SAMPLED] = SampledModes(seed)
     if not options.learned and options.max_minutes == 0:
         return fillers

@@ -62,8 +62,9 @@ from fieldcast.scores.summary import text_table
 
 SUMMARY = (
     "{} with gaps filled by {} from the observed values of the record itself; the spread is the standard deviation of "
-    "the error, calibrated at held-out values."
+    "the error, {}."
 )
+CALIBRATED, AS_DRAWN = "calibrated at held-out values", "as the method draws all that it does not know"
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ def fill(
     if gappy.mappings:
         used["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
     result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, used)
-    summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name)
+    origin = AS_DRAWN if best.of_all else CALIBRATED
+    summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name, origin)
     result = result.assign_attrs(summary=summary, comment=text)
     return result, replace(
         fit, report=text, digest=digest(comparison.lineage, used, options)
@@ -514,7 +516,7 @@ def checked_spread(
 def root_mean_square(x: Float[Tensor, "time column"], selected: Bool[Tensor, "time column"]) -> float:
     """Root mean square of some values, summed in pieces."""
     total = sum(
-        float(x[:, cells].double().square().mul_(selected[:, cells]).sum())
+        float(x[:, cells].double().square().masked_fill_(~selected[:, cells], 0.0).sum())
         for cells in pieces(x.shape[1], len(x))
     )
     return math.sqrt(total / int(selected.count_nonzero()))

@@ -3,7 +3,7 @@
 A model of the error variance (`error_variance`) is fitted to the errors at held-out values, separately in gaps and at
 whole times; the spreads and members of the final filling are scaled to it. A trial is scored with spreads that were
 fitted to the errors of other gaps. The spread of a method that draws all unknowns, its parameters among them, is left
-as it is: few gaps of a small record decide the fit, and moved such a spread away from the error more often than not.
+as it is: few gaps would decide its fit.
 
 The errors of neighbouring values depend on each other, so that one selection of held-out values determines the error
 variance poorly. For the final filling it is fitted to the errors at several selections.
@@ -51,7 +51,7 @@ class Trial:
     parameters
         Parameters of the filler, where a fit to a similar record begins; none for a filler without stored ones.
     of_all
-        Whether the spread is the one that the filler reports, which is that of all unknowns.
+        Whether the spread is that of the filler, which holds the uncertainty of all that it estimates.
     """
 
     name: str
