@@ -201,6 +201,28 @@ def test_samples_lie_in_each_other_and_hold_the_values_that_the_comparison_holds
         assert np.array_equal(of_part.columns.points, points)
 
 
+def test_a_heavy_gap_does_not_draw_all_samples_to_itself(
+    early: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with half of the weight, at which no method could be told from another, is in none of them."""
+    comparison = compare(waves(500))
+    visible = comparison.visible().record
+    held_out = comparison.held_out.of_record(visible)
+    heavy = held_out.group == held_out.group[held_out.time == held_out.time.max()][0]
+    weight = held_out.weight.clone()
+    weight[heavy] *= weight[~heavy].sum() / weight[heavy].sum()
+    uneven = replace(held_out, weight=weight / weight.sum())
+    parts = samples(visible, uneven)
+    assert len(parts) == 2 and all(
+        race.effective_gaps(uneven.within(*part)) >= race.MIN_GAPS for part in parts
+    )
+    of_gap = [float(uneven.weight[uneven.group == gap].sum()) for gap in uneven.group.unique()]
+    even = race.with_even_gaps(uneven)
+    assert float(even.weight[heavy].sum()) == pytest.approx(np.mean([each for each in of_gap if each]))
+    monkeypatch.setattr(race, "with_even_gaps", lambda held_out: held_out)
+    assert len(samples(visible, uneven)) < 2
+
+
 def test_a_method_that_needs_the_whole_record_wins_though_it_loses_on_samples(early: None) -> None:
     """Patterns without a scale in space: red noise fills short gaps at once, modes must be learnt from many times."""
     comparison = compare(patterns(500, modes=20))

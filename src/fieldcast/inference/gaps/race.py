@@ -126,19 +126,28 @@ def sample_sizes(
 def samples(record: Record, held_out: HeldOut, fewest: int = MIN_ROUNDS) -> list[Sample]:
     """The samples of a record, each inside the next and the record, where it has most weight of held-out values.
 
-    Samples in which the weight lies in less than `MIN_GAPS` held-out gaps are left out: they cannot tell methods apart.
-    If less than `fewest` are left, there are none.
+    No gap counts more than the mean one there: a heavy gap would draw all samples to itself. Samples in which the weight
+    lies in less than `MIN_GAPS` held-out gaps are left out: they cannot tell methods apart. If less than `fewest` are
+    left, there are none.
     """
     times, cells = record.x.shape
     part = Sample(slice(0, times), torch.arange(cells, device=record.x.device))
     parts: list[Sample] = []
-    observed = float(record.observed.float().mean())
+    observed, evened = float(record.observed.float().mean()), with_even_gaps(held_out)
     for size in sample_sizes(times, cells, observed, fewest)[::-1]:
-        part = densest(part, size, held_out, record.columns.points)
+        part = densest(part, size, evened, record.columns.points)
         if effective_gaps(held_out.within(*part)) < MIN_GAPS:
             break
         parts.append(part)
     return parts[::-1] if len(parts) >= fewest else []
+
+
+def with_even_gaps(held_out: HeldOut) -> HeldOut:
+    """Held-out values with smaller weights in gaps that are heavier than the mean of those with weight."""
+    index = held_out.group.unique(return_inverse=True)[1]
+    weight = torch.bincount(index, held_out.weight)
+    share = (weight[weight > 0].mean() / weight).clamp(max=1)
+    return replace(held_out, weight=held_out.weight * share[index])
 
 
 def effective_gaps(held_out: HeldOut) -> float:

@@ -120,7 +120,7 @@ class Filling:
 
     A cell that is never observed has the mean 0 (the climatology) or a mean inferred from its neighbours; a time
     without observations is filled from its neighbours in time by the methods that use them. Callers flag both by
-    `Record.observed`. `of_all` if the spread holds the uncertainty of all that the method estimates, also its parameters.
+    `Record.observed`. `of_all` if the spread holds the uncertainty of all that is estimated, parameters too.
     """
 
     mean: Float[Tensor, "time cell"]
