@@ -127,8 +127,8 @@ def samples(record: Record, held_out: HeldOut, fewest: int = MIN_ROUNDS) -> list
     """The samples of a record, each inside the next and the record, where it has most weight of held-out values.
 
     No gap counts more than the mean one there: a heavy gap would draw all samples to itself. Samples in which the
-    weight lies in less than `MIN_GAPS` held-out gaps are left out: they cannot tell methods apart. If less than `fewest`
-    are left, there are none.
+    weight lies in less than `MIN_GAPS` held-out gaps are left out: they cannot tell methods apart. If less than
+    `fewest` are left, there are none.
     """
     times, cells = record.x.shape
     part = Sample(slice(0, times), torch.arange(cells, device=record.x.device))
