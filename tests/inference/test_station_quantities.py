@@ -13,6 +13,7 @@ import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.fields.gauges import Gauges
 from fieldcast.fields.quantities import Clip, Root
+from fieldcast.inference.gaps import own_units as gap_units
 from fieldcast.inference.stations import own_units
 from fieldcast.inference.stations.gridding import Result, grid_and_score
 from fieldcast.inference.stations.held_out import KRIGING, HeldOut
@@ -237,7 +238,7 @@ def test_a_part_of_a_large_table_is_judged(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_statistics_in_own_units_are_those_of_the_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     """Closed forms without a mapping, and draws that are mapped back, have the same statistics."""
-    monkeypatch.setattr(own_units, "SCORED_AT_ONCE", 7)
+    monkeypatch.setattr(gap_units, "CHUNK", 7)
     rng, n = np.random.default_rng(0), 40
     mean, spread = rng.uniform(1, 2, n), rng.uniform(0.2, 0.5, n)
     values = np.square(rng.normal(mean, spread))
@@ -256,7 +257,7 @@ def test_statistics_in_own_units_are_those_of_the_distribution(monkeypatch: pyte
     )
     for name in ("error", "variance", "coverage"):
         np.testing.assert_allclose(plain[name], normal[name])
-    np.testing.assert_allclose(plain["crps"], normal["crps"], rtol=0.02)
+    np.testing.assert_allclose(plain["crps"], normal["crps"], rtol=1e-6)
     parts = fitted(np.sqrt(values))
     assert parts[0].predictions is not None
     scaled = parts[0].predictions.factors() * spread

@@ -37,7 +37,8 @@ MAX_VALUES = 2 * 10**7  # values in memory to which a mapping is fitted
 KNOTS = 200  # knots of the distribution of values, at most
 NODES = 200  # equally likely values that stand for a distribution in scores
 FEWER_NODES = 64  # values by which moments without a closed form are integrated
-CHUNK = 2**16  # values whose nodes are in memory at once
+CHUNK = 2**14  # values whose nodes are in memory at once
+FAR = -40.0  # where the standard normal distribution function is 0
 TINY = 1e-100  # a spread of 0, whose ratios to other numbers have squares
 
 
@@ -248,6 +249,19 @@ class Clip(Quantity):
             if np.isfinite(end):
                 first, second = first + (end - m) * share, second + (end - m) ** 2 * share
         return m + first, np.sqrt(np.maximum(second - first**2, 0.0))
+
+    def crps(self, mean: Parts, spread: Parts, x: Values) -> Values:
+        """CRPS of a censored Gaussian (Thorarinsdottir and Gneiting 2010): integrals of F^2 and (1 - F)^2."""
+        m, s = mean[0].astype(float), np.maximum(spread[0].astype(float), TINY)
+        low, at, high = ((np.clip(end, self.lowest, self.highest) - m) / s for end in (-np.inf, x, np.inf))
+        return s * (squared_below(at) - squared_below(low) + squared_below(-at) - squared_below(-high))
+
+
+def squared_below(z: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """The integral of the square of Phi, the standard normal distribution function, up to z."""
+    z = np.maximum(z, FAR)
+    density = np.exp(-np.square(z) / 2) / (2 * np.pi) ** 0.5
+    return z * ndtr(z) ** 2 + 2 * ndtr(z) * density - ndtr(2**0.5 * z) / np.pi**0.5
 
 
 @dataclass(frozen=True, kw_only=True)

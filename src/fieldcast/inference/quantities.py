@@ -35,7 +35,7 @@ from fieldcast.geometry import GRID
 from fieldcast.inference.gaps.own_units import own_statistics, predictions
 from fieldcast.models.gaps.fillers import local_kriging, low_rank
 from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
-from fieldcast.models.gaps.record import Filler
+from fieldcast.models.gaps.record import Filler, Parameters
 from fieldcast.models.gaps.trial import run_trial
 from fieldcast.models.masks import draw as draw_masks
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -230,8 +230,11 @@ def score_in_part(
     part = informative_part(fields).assign_attrs(
         missing="train"
     )  # values will be missing where they are held out
-    scores = [score_mappings(part, nature, kinds, seed, device, masks) for kinds in groups]
-    return {kind: scored for of_group in scores for kind, scored in of_group.items()}
+    scores: dict[str, list[Scored]] = {}
+    kriging = Parameters()  # of the first group, from which the fits to others begin
+    for kinds in groups:
+        scores |= score_mappings(part, nature, kinds, seed, device, masks, kriging)
+    return scores
 
 
 def side_lengths(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -254,9 +257,12 @@ def best_window(amounts: Int[np.ndarray, "2 *n"], sizes: tuple[int, ...]) -> tup
 
 
 def score_mappings(
-    fields: xr.Dataset, nature: Nature, kinds: Sequence[str], seed: int, device: str, masks: TrainingMasks | None
+    fields: xr.Dataset, nature: Nature, kinds: Sequence[str], seed: int, device: str, masks: TrainingMasks | None,
+    kriging: Parameters,
 ) -> dict[str, list[Scored]]:  # fmt: skip
     """CRPS in own units at each selection of held-out values, of mappings that share a mapped record.
+
+    The fit of kriging begins with the parameters of one to another mapping; without any, its own are added.
 
     The better of two quick methods counts, the low-rank Gaussian alone under `masks`. The lists are empty if no value
     could be held out.
@@ -264,7 +270,10 @@ def score_mappings(
     name = time_varying(fields)[0]
     on, values = choose_device(device), fields[name].transpose("time", *GRID).values
     # kriging is fitted once; where some times are complete, the low-rank Gaussian alone is enough
-    methods: tuple[Filler, ...] = (low_rank,) if masks else (partial(local_kriging, fitted={}), low_rank)
+    fitted = Parameters()
+    methods: tuple[Filler, ...] = (low_rank,)
+    if not masks:
+        methods = partial(local_kriging, fitted=fitted, start=dict(kriging) or None), low_rank
     plain = GappyRecord.of(fields, on)
     scores: dict[str, list[list[Scored]]] = {kind: [[] for _ in methods] for kind in kinds}
     for selection in range(SELECTIONS):
@@ -288,6 +297,8 @@ def score_mappings(
                 predicted = predictions(gappy, fields, here, trial.error, trial.spread, variable, everything)
                 crps = np.asarray(own_statistics(quantity, predicted)["crps"])
                 scored.append(Scored(crps, here.weight.cpu().numpy(), here.group.cpu().numpy()))
+    if not kriging:
+        kriging |= fitted
     return {kind: min(by_method, key=pooled) if by_method[0] else [] for kind, by_method in scores.items()}
 
 

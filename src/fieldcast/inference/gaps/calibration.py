@@ -15,7 +15,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from fieldcast.encoding.gappy_record import GappyRecord
-from fieldcast.fields.quantities import Quantity
+from fieldcast.fields.quantities import Quantity, in_chunks
 from fieldcast.inference.gaps.own_units import Predictions, own_statistics, predictions
 from fieldcast.models.gaps.trial import ErrorStatistics
 from fieldcast.scores.held_out import CELL_WIDTH, NOMINAL_COVERAGE, score_held_out
@@ -81,7 +81,7 @@ def groups(quantity: Quantity, predicted: Predictions) -> Iterator[tuple[str, Bo
     yield AT_BOUND, at_bound
     if at_bound.all():
         return
-    mean = quantity.mean_and_spread(predicted.mean, predicted.spread)[0]
+    mean = in_chunks(quantity, predicted.mean, predicted.spread).mean
     third = np.searchsorted(np.quantile(mean[~at_bound], (1 / 3, 2 / 3)), mean)
     for number, name in enumerate(THIRDS):
         yield name, ~at_bound & (third == number)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
-from fieldcast.fields.quantities import CENTRAL, Clip, Moments, Quantity, in_chunks
+from fieldcast.fields.quantities import CENTRAL, CHUNK, Clip, Moments, Quantity, in_chunks
 from fieldcast.geometry import GRID
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.record import Filling
@@ -172,6 +172,24 @@ def own_statistics(
     The coverage is the expected share of the randomised PIT within the interval of 90 %: at a mass, that of the values
     between the probabilities of smaller and of smaller or equal ones.
     """
+    pieces = [
+        statistics_of_some(quantity, Predictions(mean, spread, truth), certain)
+        for mean, spread, truth in (
+            (
+                predicted.mean[:, i : i + CHUNK],
+                predicted.spread[:, i : i + CHUNK],
+                predicted.truth[i : i + CHUNK],
+            )
+            for i in range(0, max(1, len(predicted.truth)), CHUNK)
+        )
+    ]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def statistics_of_some(
+    quantity: Quantity, predicted: Predictions, certain: bool
+) -> Mapping[str, Float[np.ndarray, " n"]]:
+    """The statistics of as many predictions as are in memory at once."""
     mean, spread, truth = predicted
     if certain:
         error = quantity.difference(quantity.inverse(mean), truth)

@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.gauges import GaugeRecord, Gauges
 from fieldcast.fields.meaning import Nature
-from fieldcast.fields.quantities import CHUNK, NONE, TINY, Circle, Clip, Quantity, in_chunks, part_names
+from fieldcast.fields.quantities import NONE, TINY, Circle, Clip, Quantity, in_chunks, part_names
 from fieldcast.fields.stations import station_columns
 from fieldcast.inference.gaps.own_units import Predictions, own_statistics
 from fieldcast.inference.quantities import MAX_TIMES, Scored, choose_by
@@ -41,7 +41,6 @@ from fieldcast.scores.held_out import score_held_out, scores_by_group
 
 MAX_STATIONS = 200  # stations of the part of a table in which mappings are judged
 JUDGED_TIMES = 20  # times that enter the likelihood of its correlation
-SCORED_AT_ONCE = CHUNK // 4  # readings whose distributions are in memory at once
 
 
 class Fitted(NamedTuple):
@@ -178,17 +177,9 @@ def own_predictions(parts: Sequence[Fitted], values: Float[np.ndarray, " n"], me
 def statistics_of(
     quantity: Quantity, parts: Sequence[Fitted], values: Float[np.ndarray, " n"], method: str
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """Statistics of the predictions of a method in own units (`own_statistics`), with bounded memory."""
-    mean, spread, truth = own_predictions(parts, values, method)
-    pieces = [
-        own_statistics(
-            quantity,
-            Predictions(*(x[..., first : first + SCORED_AT_ONCE] for x in (mean, spread, truth))),
-            certain=method not in WITH_SPREAD,
-        )
-        for first in range(0, len(values), SCORED_AT_ONCE)
-    ]
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    """Statistics of the predictions of a method in own units, see `own_statistics`."""
+    predicted = own_predictions(parts, values, method)
+    return dict(own_statistics(quantity, predicted, certain=method not in WITH_SPREAD))
 
 
 def own_scores(
