@@ -18,7 +18,9 @@ def loader(conf: Path, **given: Any) -> OmegaConfigLoader:
     return OmegaConfigLoader(str(conf), env="test", runtime_params=given, **CONFIG_LOADER_ARGS)
 
 
-@pytest.mark.parametrize("root", ["/data/one", "/data/an.other-one/data", "relative", "memory://a", "/data/a b"])
+@pytest.mark.parametrize(
+    "root", ["/data/one", "/data/an.other-one/data", "relative", "memory://a", "/data/a b"]
+)
 def test_kept_configuration_is_that_of_kedro_for_each_data_root(
     root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
