@@ -30,11 +30,6 @@ TYPES = """
     priors.Mixture priors.Vamp probabilistic_pca.ProbabilisticPCA stepped.Stepped vae.ConditionalVAE
     vae.LearnedPriorVAE vae.VAE
 """
-EXAMPLES = {
-    "inverse_distance.InverseDistance",
-    "module.Class",
-    "noisy_network.NoisyNetwork",
-}  # of the documents
 CONFIGURED = [file.read_text() for file in (ROOT / "conf").rglob("*.yml")]
 CLASSES = sorted({path for text in CONFIGURED for path in re.findall(r"\bfieldcast[\w.]*\.[A-Z]\w+", text)})
 OF_MODELS = [f"fieldcast.models.{name}" for name in (FOR_MODELS + TYPES).split()]
@@ -46,11 +41,11 @@ def test_a_public_name_can_be_imported(path: str) -> None:
     assert callable(getattr(importlib.import_module(module), name))
 
 
-def test_every_public_name_is_listed_here() -> None:
+def test_public_names_are_documented() -> None:
     assert fieldcast.__all__ == dir(fieldcast) == FUNCTIONS
     documents = [file.read_text() for file in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))]
     types = {
         kind for text in CONFIGURED + documents for kind in re.findall(r"type: ([a-z_.]+\.[A-Z]\w+)", text)
     }
     models = {kind for kind in types if not kind.startswith("fieldcast.") and not kind.endswith("Dataset")}
-    assert models - EXAMPLES == {*TYPES.split()}
+    assert models >= {*TYPES.split()}, "a type of the list is in no configuration and no document"
