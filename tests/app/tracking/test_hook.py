@@ -334,11 +334,14 @@ def test_tracking_can_be_switched_off(toy: Path, session: Any) -> None:
     assert not (toy / "mlflow.db").exists()
 
 
-def test_without_mlflow_a_run_warns_and_continues(
+def test_without_mlflow_a_run_continues_and_warns_where_a_server_is_given(
     toy: Path, empty: Path, session: Any, history: Any, monkeypatch: Any, caplog: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)  # as where it is not installed
     caplog.set_level(logging.INFO)
+    session("sample.a")
+    assert not [record.message for record in caplog.records if "mlflow" in record.message.lower()]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:1")  # a server is expected to have the run
     session("sample.a")
     assert [record.message for record in caplog.records if "mlflow" in record.message] == [
         "MLflow is not installed, so this run is not recorded: pip install 'fieldcast[mlflow]'."

@@ -60,7 +60,8 @@ class Tracking:
         if not options["tracking"]:
             return
         if importlib.util.find_spec("mlflow") is None:
-            LOG.info("MLflow is not installed, so this run is not recorded: pip install 'fieldcast[mlflow]'.")
+            if os.environ.get("MLFLOW_TRACKING_URI") or options["uri"]:
+                LOG.info("MLflow is not installed, so this run is not recorded: pip install 'fieldcast[mlflow]'.")
             return
         address, artifacts = place(Path(run_params["project_path"]), options["uri"])
         if address.startswith("http"):
