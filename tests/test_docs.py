@@ -274,7 +274,9 @@ STAGE = ("__init__.py", "nodes.py", "pipeline.py")  # the modules of a stage, wh
 
 def test_packages_list_their_modules() -> None:
     source = ROOT / "src/fieldcast"
-    experiment_files = [file.read_text() for file in (ROOT / "conf/base/parameters/experiments").rglob("*.yml")]
+    experiment_files = [
+        file.read_text() for file in (ROOT / "conf/base/parameters/experiments").rglob("*.yml")
+    ]
     of_types = {kind for text in experiment_files for kind in re.findall(r"type: ([a-z_]+)\.", text)}
     for init in source.rglob("__init__.py"):
         package = init.parent

@@ -20,6 +20,7 @@ from fieldcast import cli
 from fieldcast.app import commands as app_commands
 from fieldcast.errors import InputError
 from fieldcast.fields import contents
+from fieldcast.fields.stations import read_stations
 from fieldcast.inference.gaps import race
 from fieldcast.report.exploration import Exploration
 from fieldcast.standalone import exploring
@@ -241,6 +242,16 @@ def test_stations_become_the_fields_of_grid_stations(stations: Exploration, file
     assert stations.commands[0][0].startswith("the same fields")
     assert "22 stations: fields.nc lists them (station), the readings of each" in stations.answer
     assert set(stations.tables["scores"]["method"]) == {"kriging", "nearest", "linear", "climatology"}
+
+
+def test_a_wide_table_says_where_its_stations_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = gauges()
+    places = table.drop_duplicates("station")[["station", "lat", "lon"]]
+    places.to_csv(tmp_path / "places.csv", index=False)
+    table.pivot(index="time", columns="station", values="value").to_csv(tmp_path / "wide.csv")
+    with caplog.at_level("INFO"), exploring.noted():
+        read_stations(str(tmp_path / "wide.csv"), "the table")
+    assert "which are in 'places.csv'" in caplog.text
 
 
 def test_a_result_from_a_part_says_what_its_command_adds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from fieldcast.encoding.observations import sparsify
 from fieldcast.encoding.options import Limits, Rollout, Sparsification
 from fieldcast.errors import InputError, counted
 from fieldcast.experiments import quick_experiments
-from fieldcast.fields import domain
+from fieldcast.fields import domain, table_layouts
 from fieldcast.fields.contents import (
     Record,
     is_table,
@@ -139,8 +139,8 @@ class Notes(logging.Handler):
         self.sentences: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a warning once; pass on the progress of this module."""
-        if record.name == __name__ and record.levelno < logging.WARNING:
+        """Keep a warning once; pass on the progress of this module, and what the reader of tables made of one."""
+        if record.name in (__name__, table_layouts.__name__) and record.levelno < logging.WARNING:
             logging.getLogger().handle(record)
         elif record.levelno >= logging.WARNING and record.getMessage() not in self.sentences:
             self.sentences.append(record.getMessage())

@@ -61,7 +61,9 @@ class Tracking:
             return
         if importlib.util.find_spec("mlflow") is None:
             if os.environ.get("MLFLOW_TRACKING_URI") or options["uri"]:
-                LOG.info("MLflow is not installed, so this run is not recorded: pip install 'fieldcast[mlflow]'.")
+                LOG.info(
+                    "MLflow is not installed, so this run is not recorded: pip install 'fieldcast[mlflow]'."
+                )
             return
         address, artifacts = place(Path(run_params["project_path"]), options["uri"])
         if address.startswith("http"):
