@@ -84,8 +84,8 @@ class Sparsification:
     cases
         Scored cases, `{pattern: [k, ...]}`; k is the fraction observed, 0.005 to 1 (0.1 is 10 %). The pattern `points`
         puts the same number of observations between the cells, where their values are bilinear interpolations of the
-        field; it can be scored for `optimal_interpolation`, `kriging`, `corrected_interpolation`, `pooled`, `linear`,
-        `nearest`, `thin_plate` and `climatology`.
+        field; it can be scored for models that accept them, which `optimal_interpolation`, `kriging`,
+        `corrected_interpolation`, `pooled`, `linear`, `nearest`, `thin_plate` and `climatology` do.
     training
         Masks of the training.
     """

@@ -21,12 +21,11 @@ from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.scores_by_case import Observed, ScoresByCase
 from fieldcast.report.tables import Cell, Table
-from fieldcast.scores.assimilation import STATES
+from fieldcast.scores.assimilation import INNOVATION_POWER, STATES
 from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.leaderboard import ASSIMILATE
 
 FILM = "first_steps"  # file name of the figure of the film
-INNOVATION_SCORES = ("innovation", "chi_squared", "observation_error", "signal", "suspect")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +94,7 @@ class Assimilate(Reconstruct):
         metrics = {
             name: metric
             for name, metric in ASSIMILATE.metrics.items()
-            if (name in INNOVATION_SCORES) == (cells == "observed")
+            if ({*metric.statistics} <= INNOVATION_POWER.keys()) == (cells == "observed")
         }
         return all_scores_table(self, board, metrics)
 
