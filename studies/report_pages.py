@@ -32,9 +32,11 @@ CLAIMS = RESULTS / "claims.csv"
 Size = Literal["full", "quick"]
 HEAD = "| claim | verdict | full tables | `report_{0} --env {1}` | picture |\n|---|---|---|---|---|"
 MEANINGS = {  # of the verdicts of a table, in the order in which it explains them
-    "holds |": "*Holds*: the 95 % interval of the difference of the means over seeds (Welch) excludes 0 in the "
+    "against": "*Holds*: the 95 % interval of the difference of the means over seeds (Welch) excludes 0 in the "
     "direction of the claim.",
     "does not |": "*Does not*: it excludes 0 in the other direction.",
+    "depends": "*Depends*: some cases agree with the claim, others do not.",
+    "mostly holds": "*Mostly holds*: but for what the text names.",
     "not shown |": "*Not shown*: it contains 0.",
     "no difference shown |": "*No difference shown*, for a claim that two are equal: it contains 0.",
     "differs |": "*Differs*: it excludes 0.",
