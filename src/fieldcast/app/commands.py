@@ -24,8 +24,13 @@ from fieldcast.fields.options import Gaps, Source, columns_of
 from fieldcast.inference.file_options import FILE_COMMANDS, OWN_FIELDS, TRAINED, FileCommand
 from fieldcast.pipelines.names import RENAMED_COMMANDS
 
-# the options of `kedro run` for environment, configuration and parameters
-KEDRO_OPTIONS = tuple(option for option in run.params if option.name in ("env", "conf_source", "params"))
+# the options of `kedro run` for environment, configuration and parameters; the default of the first depends on the command
+KEDRO_OPTIONS = (
+    click.Option(
+        ["-e", "--env"], help="Environment, a folder of conf/; by default that of the equivalent `kedro run`."
+    ),
+    *(option for option in run.params if option.name in ("conf_source", "params")),
+)
 TYPES = (bool, int, float, str)
 EXPLORED = "source.txt"  # names the file of a folder of `fieldcast explore`
 
