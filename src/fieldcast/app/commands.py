@@ -24,7 +24,7 @@ from fieldcast.fields.options import Gaps, Source, columns_of
 from fieldcast.inference.file_options import FILE_COMMANDS, OWN_FIELDS, TRAINED, FileCommand
 from fieldcast.pipelines.names import RENAMED_COMMANDS
 
-# the options of `kedro run` for environment, configuration and parameters; the default of the first depends on the command
+# options of `kedro run`; the default of the first depends on the command
 KEDRO_OPTIONS = (
     click.Option(
         ["-e", "--env"], help="Environment, a folder of conf/; by default that of the equivalent `kedro run`."
