@@ -23,7 +23,7 @@ from fieldcast.calendars import TimeStep
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions, domain
-from fieldcast.fields.climatology import BLAS
+from fieldcast.fields.climatology import BLAS, CONSTANT
 from fieldcast.fields.prepared import of_mapped_values
 from fieldcast.fields.units import Conversion, conversion
 from fieldcast.geometry import GRID
@@ -157,14 +157,15 @@ class FieldCodec(FieldLayout):
 def climatology_array(
     climatology: xr.Dataset, variables: Sequence[str]
 ) -> Float[np.ndarray, "365 variable y x"]:
-    """The climatology of some variables as an array, in physical units."""
+    """The climatology of some variables as an array, in physical units; without seasons a view of one day."""
     sizes = [climatology.sizes[dim] for dim in ("dayofyear", *GRID)]
-    by_day = np.empty((sizes[0], len(variables), *sizes[1:]), np.float32)
+    days = 1 if climatology.attrs.get("kind") == CONSTANT else sizes[0]
+    by_day = np.empty((days, len(variables), *sizes[1:]), np.float32)
     for i, v in enumerate(
         variables
     ):  # one variable at a time: two copies on a large grid take too much memory
-        by_day[:, i] = climatology[v].transpose("dayofyear", *GRID).values
-    return by_day
+        by_day[:, i] = climatology[v].isel(dayofyear=slice(days)).transpose("dayofyear", *GRID).values
+    return np.broadcast_to(by_day, (sizes[0], *by_day.shape[1:]))
 
 
 def refuse_images(fields: xr.Dataset) -> None:

@@ -205,9 +205,10 @@ class GappyRecord:
 
     def climatology(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
         """Climatology of some columns at all times, in the units of their variables."""
-        v, y, x = self.has_column.nonzero()[columns if isinstance(columns, slice) else columns.cpu()].T
-        by_day = torch.from_numpy(self.codec.climatology)[:, v, y, x]
-        return by_day[torch.from_numpy(calendars.day_of_year(self.times) - 1)].to(self.record.x.device)
+        cell = self.has_column.nonzero()[columns if isinstance(columns, slice) else columns.cpu()]
+        days, index = np.unique(calendars.day_of_year(self.times) - 1, return_inverse=True)
+        by_day = torch.from_numpy(self.codec.climatology[days[:, None], *cell.T.numpy()])
+        return by_day[torch.from_numpy(index)].to(self.record.x.device)
 
     def linear_in_time(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
         """Anomalies of linearly interpolated values of some columns, which are not interpolated anomalies.

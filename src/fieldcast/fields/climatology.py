@@ -80,11 +80,15 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
     by_day = _years(training, step) >= MIN_YEARS
     average = shrink and not by_day
     shrink = shrink and by_day and has_gaps(training)
-    weights = _same_month() if step.months else window_weights(np.arange(DAYS_PER_YEAR), window)
+    days = np.arange(DAYS_PER_YEAR)
+    weights = _same_month() if step.months else window_weights(days, window)
+    if not by_day:  # one mean for all days, of those that the record has
+        days = np.unique(calendars.day_of_year(training["time"]) - 1)
+        weights = np.ones((1, len(days)))
     variables: dict[str, tuple[Any, ...]] = {}
     for name in time_varying(training):
         array = training[name]
-        sums, counts = _daily_sums(array, has_gaps(training))
+        sums, counts = _daily_sums(array, days, has_gaps(training))
         if has_gaps(training):
             total = counts.sum(axis=0)
             if shrink:
@@ -92,16 +96,18 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
             else:
                 if average:
                     sums, counts = _over_surroundings(sums, counts, array)
-                values = _smoothed_where_observed(sums, counts, weights if by_day else np.ones_like(weights))
+                values = _smoothed_where_observed(sums, counts, weights)
             few = min(MIN_VALUES, -(-training.sizes["time"] // 3))  # of a record of fewer than 30 times
             values = _from_neighbours(values, total >= few, array)
             variables[f"{name}_count"] = (("latitude", "longitude"), total.astype(np.int32), COUNT)
         elif by_day:
             values = _smoothed(sums, counts, weights)
         else:
-            values = np.broadcast_to(sums.sum(axis=0) / counts.sum(), sums.shape)
+            values = sums.sum(axis=0, keepdims=True) / counts.sum()
+        # one field for all days takes the memory of one
+        of_days = np.broadcast_to(values.astype(np.float32), (DAYS_PER_YEAR, *values.shape[1:]))
         attrs = {key: array.attrs[key] for key in KEPT_ATTRS if key in array.attrs}
-        variables[name] = (("dayofyear", "latitude", "longitude"), values.astype(np.float32), attrs)
+        variables[name] = (("dayofyear", "latitude", "longitude"), of_days, attrs)
     coords = {
         "dayofyear": (
             "dayofyear",
@@ -150,18 +156,18 @@ def _same_month() -> Float[np.ndarray, "365 365"]:
 
 
 def _daily_sums(
-    array: xr.DataArray, gaps: bool
-) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, "365 *cell"]]:
-    """Sum and number of values for each day of the year.
+    array: xr.DataArray, days: Int[np.ndarray, " day"], gaps: bool
+) -> tuple[Float[np.ndarray, "day y x"], Float[np.ndarray, "day *cell"]]:
+    """Sum and number of values for some days of the year, in ascending order, among which are all that it has.
 
     Without gaps, sums are NaN in cells that do not exist, and the numbers count fields.
     """
-    days = calendars.day_of_year(array["time"]) - 1
-    sums = np.zeros((DAYS_PER_YEAR, array.sizes["latitude"], array.sizes["longitude"]))
-    counts = np.zeros_like(sums) if gaps else np.bincount(days, minlength=DAYS_PER_YEAR).astype(float)
+    number = np.searchsorted(days, calendars.day_of_year(array["time"]) - 1)
+    sums = np.zeros((len(days), array.sizes["latitude"], array.sizes["longitude"]))
+    counts = np.zeros_like(sums) if gaps else np.bincount(number, minlength=len(days)).astype(float)
     for span, x in blocks(array):
-        for day in np.unique(days[span]):
-            values_of_day = x[days[span] == day]
+        for day in np.unique(number[span]):
+            values_of_day = x[number[span] == day]
             if gaps:
                 counts[day] += np.isfinite(values_of_day).sum(axis=0)
                 values_of_day = np.nan_to_num(values_of_day, nan=0.0)
@@ -185,10 +191,10 @@ def _smoothed(
 
 
 def _smoothed_where_observed(
-    sums: Float[np.ndarray, "365 y x"],
-    counts: Float[np.ndarray, "365 y x"],
-    weights: Float[np.ndarray, "365 365"],
-) -> Float[np.ndarray, "365 y x"]:
+    sums: Float[np.ndarray, "day y x"],
+    counts: Float[np.ndarray, "day y x"],
+    weights: Float[np.ndarray, "centre day"],
+) -> Float[np.ndarray, "centre y x"]:
     """c(D) of each cell over its own days with data; NaN for a cell without any."""
     has_data = counts > 0
     means = sums / np.where(has_data, counts, 1.0)
@@ -226,8 +232,8 @@ def _harmonics(
 
 
 def _over_surroundings(
-    sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, "365 y x"], array: xr.DataArray
-) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, "365 y x"]]:
+    sums: Float[np.ndarray, "day y x"], counts: Float[np.ndarray, "day y x"], array: xr.DataArray
+) -> tuple[Float[np.ndarray, "day y x"], Float[np.ndarray, "day y x"]]:
     """Sums and numbers of values over the nearest cells with values, if a cell has fewer than `ENOUGH_VALUES`.
 
     They stay as they are if the means of cells differ from those of their surroundings by more than `MAX_ROUGHNESS`
@@ -256,8 +262,8 @@ def _over_surroundings(
 
 
 def _from_neighbours(
-    values: Float[np.ndarray, "365 y x"], enough: Bool[np.ndarray, "y x"], array: xr.DataArray
-) -> Float[np.ndarray, "365 y x"]:
+    values: Float[np.ndarray, "day y x"], enough: Bool[np.ndarray, "y x"], array: xr.DataArray
+) -> Float[np.ndarray, "day y x"]:
     """Replace the values of cells without enough data by the mean of the nearest cells with enough."""
     if not enough.any():
         raise InputError(

@@ -78,7 +78,7 @@ def _statistics(
 ) -> tuple[float, float, float, float]:
     weight = geometry.areas_of(array, exists)
     day, segment = day_of_year(array["time"]) - 1, array["segment"].values
-    normal = climatology.transpose("dayofyear", "latitude", "longitude").values.astype(np.float64)
+    normal = climatology.transpose("dayofyear", "latitude", "longitude").values
     field, anomalies, steps = _Moments(weight), _Moments(weight), _Moments(weight)
     last, last_segment = None, None
     for span, values in blocks(array, size):
