@@ -42,7 +42,7 @@ def gap_lengths(
     size = segment.unique_consecutive(return_counts=True)[1]
     end = size.cumsum(0).repeat_interleave(size)[:, None]
     begin = end - size.repeat_interleave(size)[:, None]
-    for cells in pieces(observed.shape[1], len(observed)):
+    for cells in pieces(observed.shape[1], TABLES * len(observed)):
         before, after = neighbours_in_time(observed[:, cells])
         lengths[:, cells] = (after.minimum(end) - before.maximum(begin - 1) - 1).clamp(min=0)
     return lengths
@@ -53,7 +53,7 @@ def linear_in_time(
 ) -> Float[Tensor, "time cell"]:
     """Interpolation between the observed times of each cell, constant beyond them; 0 in cells never observed."""
     filled, last = torch.empty_like(x), len(x) - 1
-    for cells in pieces(x.shape[1], len(x)):
+    for cells in pieces(x.shape[1], TABLES * len(x)):
         before, after = neighbours_in_time(observed[:, cells])
         values = torch.where(observed[:, cells], x[:, cells], 0.0)
         i = torch.where(before < 0, after.clamp(max=last), before)
@@ -72,7 +72,7 @@ def red_noise(
     """Mean and standard deviation of each value as red noise of variance 1 about 0; segments are independent."""
     rho, step = persistence(x, observed, segment) if rho is None else rho, elapsed_steps(segment)
     mean, spread = torch.empty_like(x), torch.empty_like(x)
-    for cells in pieces(x.shape[1], len(x)):
+    for cells in pieces(x.shape[1], TABLES * len(x)):
         mean[:, cells], spread[:, cells] = between_neighbours(x[:, cells], observed[:, cells], step, rho)
     return mean, spread
 
@@ -137,6 +137,7 @@ def lagged_correlation(
 
 
 MAX_TABLE_ENTRIES = 2**20  # largest number of entries of a temporary table
+TABLES = 8  # number of tables of eight bytes an entry that are in memory together, at most
 
 
 def pieces(cells: int, width: int) -> list[slice]:

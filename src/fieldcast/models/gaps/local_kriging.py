@@ -46,6 +46,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from fieldcast.models.gaps.held_out import HeldOut
+from fieldcast.models.gaps.in_time import TABLES, pieces
 from fieldcast.models.gaussian.covariance_terms import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
 from fieldcast.runtime import Progress
@@ -196,22 +197,26 @@ def targets(
     series: CellSeries, c: Correlation, requested: Bool[Tensor, "time cell"], times: slice, reached: slice
 ) -> Iterator[Targets]:
     """The requested values of some times with their nearest observations, in blocks."""
-    time, cell = (index.cpu() for index in requested[times].nonzero(as_tuple=True))
-    near_time, near_cell = (index.cpu() for index in series.observed[reached].nonzero(as_tuple=True))
-    time, near_time = time + times.start, near_time + reached.start
-    if not len(time):
+    cells, of_requested = requested.shape[1], requested[times].flatten().nonzero()[:, 0].cpu()
+    observations = series.observed[reached].flatten().nonzero()[:, 0].cpu()
+    of_requested, observations = of_requested + times.start * cells, observations + reached.start * cells
+    if not len(of_requested):
         return
-    count, device, coordinates = len(near_time), series.x.device, series.on("cpu").coordinates
+    count, device, coordinates = len(observations), series.x.device, series.on("cpu").coordinates
     if count == 0:  # any value can stand for the missing observations
-        near_time, near_cell = time[:1], cell[:1]
-    tree = cKDTree(c.scaled(coordinates(near_time, near_cell)).numpy())
-    for t, i in zip(time.split(TARGETS_PER_BLOCK), cell.split(TARGETS_PER_BLOCK), strict=True):
-        _, number = tree.query(
-            c.scaled(coordinates(t, i)).numpy(), NEIGHBOURS, workers=torch.get_num_threads()
+        observations = of_requested[:1]
+    places = np.empty((len(observations), 4))
+    for some in pieces(len(observations), TABLES):
+        places[some] = c.scaled(coordinates(observations[some] // cells, observations[some] % cells))
+    tree = cKDTree(places)
+    for numbers in of_requested.split(TARGETS_PER_BLOCK):
+        time, cell = numbers // cells, numbers % cells
+        _, nearest = tree.query(
+            c.scaled(coordinates(time, cell)).numpy(), NEIGHBOURS, workers=torch.get_num_threads()
         )
-        near = torch.from_numpy(number)  # the tree gives `count` where there are fewer than K
-        exists, near = near < count, near.clamp(max=len(near_time) - 1)
-        yield Targets(*(index.to(device) for index in (t, i, near_time[near], near_cell[near], exists)))
+        near = torch.from_numpy(nearest)  # the tree gives `count` where there are fewer than K
+        exists, near = near < count, observations[near.clamp(max=len(observations) - 1)]
+        yield Targets(*(index.to(device) for index in (time, cell, near // cells, near % cells, exists)))
 
 
 def join_blocks(blocks: Iterable[Targets]) -> list[Targets]:

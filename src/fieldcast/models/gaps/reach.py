@@ -9,6 +9,7 @@ is the distance of a value from an observation in e-folding lengths; at r = 1 th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,13 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.models.gaps.in_time import SEGMENT_SEPARATION, elapsed_steps, lagged_correlation, pieces
+from fieldcast.models.gaps.in_time import (
+    SEGMENT_SEPARATION,
+    TABLES,
+    elapsed_steps,
+    lagged_correlation,
+    pieces,
+)
 
 MAX_CENTRES = 300  # largest number of cells whose correlations with all others are computed
 DISTANCE_BINS = 30  # number of logarithmic bins of distance
@@ -53,28 +60,38 @@ def e_folding_distance(
     centre = torch.linspace(0, x.shape[1] - 1, min(MAX_CENTRES, x.shape[1]), device=x.device).long().unique()
     at_centre = observed[:, centre]
     z, o = x[:, centre].masked_fill(~at_centre, 0.0), at_centre.to(x)
-    count, square, correlation = x.new_empty(3, len(centre), x.shape[1])
-    for cells in pieces(x.shape[1], len(x)):
+    correlation = x.new_empty(len(centre), x.shape[1])
+    for cells in pieces(x.shape[1], max(x.shape[0], len(centre))):
         present = observed[:, cells].to(x)
         values = x[:, cells].masked_fill(~observed[:, cells], 0.0)
-        count[:, cells] = o.T @ present
-        square[:, cells] = (z.square().T @ present) * (o.T @ values.square())
-        correlation[:, cells] = z.T @ values
-    correlation /= square.sqrt()
-    # exact differences: with |x|^2 - 2 xy + |y|^2, rounding would put a cell at a distance > 0 from itself
-    mode = "donot_use_mm_for_euclid_dist"
-    distance = torch.cdist(points[centre].double(), points.double(), compute_mode=mode)
-    valid = (count >= MIN_PAIRS) & (square > 0) & (distance > 0)
-    if not valid.any():
-        return float(distance.max())
-    log_distance, pair_correlation = distance[valid].log(), correlation[valid].double()
-    low, high = float(log_distance.min()), float(log_distance.max())
-    bin_index = ((log_distance - low) / max(high - low, 1e-9) * DISTANCE_BINS).long()
-    bin_index = bin_index.clamp(max=DISTANCE_BINS - 1)
+        square = (z.square().T @ present) * (o.T @ values.square())
+        few = (o.T @ present < MIN_PAIRS) | (square <= 0)
+        correlation[:, cells] = (z.T @ values / square.sqrt()).masked_fill_(few, torch.nan)
+
+    def pairs() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Distances of some centres from all cells, in double precision, correlations, and which of them count."""
+        # exact differences: with |x|^2 - 2 xy + |y|^2, rounding would put a cell at a distance > 0 from itself
+        mode = "donot_use_mm_for_euclid_dist"
+        for some in pieces(len(centre), TABLES * x.shape[1]):
+            distance = torch.cdist(points[centre[some]].double(), points.double(), compute_mode=mode)
+            yield distance, correlation[some], (distance > 0) & ~correlation[some].isnan()
+
+    low, high, largest = math.inf, -math.inf, 0.0
+    for distance, _, valid in pairs():
+        largest = max(largest, float(distance.max()))
+        if valid.any():
+            ends = distance[valid].log().aminmax()
+            low, high = min(low, float(ends.min)), max(high, float(ends.max))
+    if low > high:  # no pair counts
+        return largest
     sums = torch.zeros(3, DISTANCE_BINS, dtype=torch.float64, device=x.device)
-    terms = torch.ones_like(pair_correlation), pair_correlation, log_distance
-    for bin_sum, term in zip(sums, terms, strict=True):
-        bin_sum.index_add_(0, bin_index, term)
+    for distance, of_pair, valid in pairs():
+        log_distance, pair_correlation = distance[valid].log(), of_pair[valid].double()
+        bin_index = ((log_distance - low) / max(high - low, 1e-9) * DISTANCE_BINS).long()
+        bin_index = bin_index.clamp(max=DISTANCE_BINS - 1)
+        terms = torch.ones_like(pair_correlation), pair_correlation, log_distance
+        for bin_sum, term in zip(sums, terms, strict=True):
+            bin_sum.index_add_(0, bin_index, term)
     filled = sums[0] > 0
     mean, bin_distance = sums[1][filled] / sums[0][filled], (sums[2][filled] / sums[0][filled]).exp()
     below = (mean < 1 / math.e).nonzero()
@@ -157,7 +174,7 @@ def steps_to_observation(
     steps = torch.empty_like(observed, dtype=torch.int32)
     times, index = len(observed), elapsed_steps(segment).long()[:, None]
     never = 2 * SEGMENT_SEPARATION * times
-    for cells in pieces(observed.shape[1], times):
+    for cells in pieces(observed.shape[1], TABLES * times):
         here = observed[:, cells]
         before = torch.where(here, index, -never).cummax(0).values
         after = torch.where(here, index, never).flip(0).cummin(0).values.flip(0)
