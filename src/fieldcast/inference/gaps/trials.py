@@ -541,7 +541,7 @@ def check_held_out(gappy: GappyRecord, held_out: HeldOut) -> None:
 
 def linear_errors(visible: GappyRecord, held_out: HeldOut) -> Float[Tensor, " held_out"]:
     """Errors of linear interpolation in time at the held-out values."""
-    errors = -held_out.truth
+    errors = -held_out.truth.double()
     for columns in pieces(*held_out.shape[::-1]):
         in_piece = (held_out.cell >= columns.start) & (held_out.cell < columns.stop)
         filled = visible.linear_in_time(columns)

@@ -71,10 +71,11 @@ def hold_out_values(record: Record, seed: int, together: Int[Tensor, " cell"] | 
         alone, index = together.unique(return_inverse=True)
         group = held_out_groups(record.of_columns(alone), generator)[:, index]
     time, cell = group.nonzero(as_tuple=True)
-    number, area = group[time, cell].long(), record.columns.area[cell].double()
-    weight = weights(record, group != 0, number > 0, area)
-    truth, shape = record.x[time, cell].double(), (len(group), group.shape[1])
-    return HeldOut(shape, time, cell, truth, number > 0, number, area, weight).of_record(record)
+    number, area, shape = group[time, cell], record.columns.area[cell], (len(group), group.shape[1])
+    weight = weights(record, group != 0, number > 0, area.double())
+    truth, whole = record.x[time, cell], number > 0
+    # a large record has millions of them: integers of four bytes, and values as they are
+    return HeldOut(shape, time.int(), cell.int(), truth, whole, number, area, weight).of_record(record)
 
 
 def held_out_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "time cell"]:
@@ -94,7 +95,7 @@ def held_out_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "
 def per_time(record: Record, present: Bool[Tensor, "time variable"]) -> Float[Tensor, " variable"]:
     """Mean number of the observed values of each variable at a time at which it is observed."""
     values = torch.zeros(present.shape[1], dtype=torch.float64)
-    values.index_add_(0, record.columns.variable.cpu(), record.observed.sum(0).cpu().double())
+    values.index_add_(0, record.columns.variable.cpu(), counts(record.observed)[1].cpu().double())
     return values / present.sum(0).cpu().clamp(min=1)
 
 
@@ -233,9 +234,9 @@ def gaps(
     rank = torch.randint(total, (min(DRAWN_GAPS, total),), generator=generator).to(observed.device)
     time = torch.searchsorted(until, rank, right=True)
     rank -= until[time] - of_time[time]
-    cell = torch.stack(
-        [missing[t].nonzero()[r, 0] for t, r in zip(time.tolist(), rank.tolist(), strict=True)]
-    )
+    # as numbers: an element of a tensor would keep the whole of it in memory
+    drawn = [int(missing[t].nonzero()[r, 0]) for t, r in zip(time.tolist(), rank.tolist(), strict=True)]
+    cell = torch.tensor(drawn, device=observed.device)
     first, last = torch.empty_like(time), torch.empty_like(time)
     for some in pieces(len(time), len(observed)):
         before, after = neighbours_in_time(observed[:, cell[some]])
@@ -328,7 +329,7 @@ class HeldOut:
 
     def of_record(self, record: Record) -> HeldOut:
         """The held-out values with the truth, the bounds and the errors of a record."""
-        truth, beyond = self.at(record.x), None
+        truth, beyond = record.x[self.time, self.cell], None
         if record.bounds is not None:
             low, high = record.bounds.at((self.time, self.cell))
             beyond = Bounds(low.double(), high.double()).minus(truth)
@@ -349,7 +350,7 @@ class HeldOut:
     def weights(self, selected: Bool[Tensor, " held_out"]) -> Float[Tensor, " held_out"]:
         """Weights of the selected values, 0 for all others; areas instead if the weights of all selected are 0."""
         weight = self.weight * selected
-        return weight if weight.any() else self.area * selected
+        return weight if weight.any() else self.area.double() * selected
 
 
 def are_few(selections: Sequence[HeldOut], values: int) -> bool:
