@@ -202,7 +202,8 @@ def test_variances_are_those_of_the_errors_at_all_selections(record: Record, col
     pooled = error_statistics(trials, selections)
     for whole in (False, True):
         here = pooled.held_out.whole == whole
-        weight, predictors = pooled.held_out.weight[here], pooled.predictors.at(here)
+        weight = pooled.held_out.weight[here]
+        predictors = ErrorPredictors.concatenate([trial.predictors for trial in trials]).at(here)
         fitted = (weight * pooled.variances(predictors, pooled.held_out.whole[here])).sum()
         errors = (weight * pooled.error[here] ** 2).sum()
         assert float(fitted / errors) == pytest.approx(1, abs=0.05)

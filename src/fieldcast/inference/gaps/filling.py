@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int8, Shaped
+from scipy.special import ndtri
 from torch import Tensor
 
 from fieldcast import arguments
@@ -56,7 +57,13 @@ from fieldcast.models.gaps.record import Filler, Filling, Parameters
 from fieldcast.models.gaps.trial import ErrorStatistics, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.runtime import Progress
-from fieldcast.scores.held_out import CELL_WIDTH, as_text, held_out_statistics, score_held_out
+from fieldcast.scores.held_out import (
+    CELL_WIDTH,
+    NOMINAL_COVERAGE,
+    as_text,
+    held_out_statistics,
+    score_held_out,
+)
 from fieldcast.scores.numbers import significant
 from fieldcast.scores.summary import text_table
 
@@ -164,11 +171,12 @@ def fill(
             filler = partial(FILLERS[best.name], fitted=parameters, start=start)
         filling, own, flag, distance = fill_record(gappy, filler, fit, streams)
     gappy = replace(gappy, record=replace(gappy.record, x=filling.mean))  # which has the observed values, too
-    far = far_from_observations(comparison.held_out, tried.best.predictors, gappy, distance)
-    del distance  # as large as the record
     beyond_limits = trust.beyond(gappy, filling, own)
     smoothing = smoothing_report(comparison, gappy, filling)
+    far = far_from_observations(comparison.held_out, tried.best.predictors, gappy, distance)
+    del distance  # as large as the record
     trusted = trust_table(comparison, gappy, statistics, filling, own, far, flag, beyond_limits)
+    del far
     calibration = calibration_table(gappy, comparison.fields, statistics)
     text = report(comparison, tried, gappy, fit, trusted, choices, smoothing + calibration)
     result = in_layout_of(
@@ -500,8 +508,14 @@ def checked_spread(
     if not number:
         return ["0", *3 * ["–"]]
     if variable.quantity is None:
-        large = statistics.error[selected].abs() > LARGE_ERROR * statistics.spread[selected]
-        table = score_errors(held_out, selected, statistics.error, statistics.spread)
+        error, spread, weight = statistics.error, statistics.spread, held_out.weights(selected)
+        large = error[selected].abs() > LARGE_ERROR * spread[selected]
+        inside = error.abs() < float(ndtri((1 + NOMINAL_COVERAGE) / 2)) * spread
+        # not by `score_errors`, whose tables of millions of errors take ten times as much memory
+        square, variance, coverage = (
+            float((weight * x).sum() / weight.sum()) for x in (error.square(), spread.square(), inside)
+        )
+        ratio = math.sqrt(variance / square) if square else math.nan
     else:
         predicted = predictions(
             gappy, comparison.fields, held_out, statistics.error, statistics.spread, variable, selected
@@ -509,8 +523,8 @@ def checked_spread(
         of_own = own_statistics(variable.quantity, predicted)
         large = torch.from_numpy(of_own["square"] > LARGE_ERROR**2 * of_own["variance"])
         table = score_held_out("", "", of_own, weights_of(held_out, selected))
-    value = table.set_index("score")["value"]
-    return [str(number), significant(value["ssr"]), significant(value["coverage90"]), percent(large)]
+        ratio, coverage = table.set_index("score").loc[["ssr", "coverage90"], "value"]
+    return [str(number), significant(ratio), significant(coverage), percent(large)]
 
 
 def root_mean_square(x: Float[Tensor, "time column"], selected: Bool[Tensor, "time column"]) -> float:

@@ -24,11 +24,11 @@ truth is its expectation given v and the bound (`censored.expected_squares`), re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from fieldcast.models.gaps.censored import expected_squares
@@ -53,7 +53,7 @@ class ErrorPredictors(NamedTuple):
     distance: Float[Tensor, "*n"]  # D; infinite if the time has no observations
     count: Float[Tensor, "*n"]  # N
 
-    def at(self, selected: Bool[Tensor, " n"]) -> ErrorPredictors:
+    def at(self, selected: Shaped[Tensor, " some"]) -> ErrorPredictors:
         """Select the predictors of some values."""
         return ErrorPredictors(*(predictor[selected] for predictor in self))
 
@@ -104,19 +104,17 @@ class ErrorVariances(NamedTuple):
         return torch.where(whole, self.at_whole_times(predictors), self.in_gaps(predictors))
 
 
-def terms(predictors: ErrorPredictors, distance_unit: float) -> list[Float[Tensor, "*n"]]:
-    """The functions f_j that n, a, m, e_k, b and c_k multiply."""
+def terms(predictors: ErrorPredictors, distance_unit: float) -> Iterator[Float[Tensor, "*n"]]:
+    """The functions f_j that n, a, m, e_k, b and c_k multiply, one after another."""
     variance, reported = predictors.climatological.square(), predictors.spread.square()
-    near = [torch.exp(-(predictors.distance / (scale * distance_unit)).square()) for scale in DISTANCE_SCALES]
-    recent = [torch.exp(-predictors.steps / scale) for scale in STEP_SCALES]
-    return [
-        torch.ones_like(variance),
-        variance,
-        variance / predictors.count.clamp(min=1),
-        *(variance * (1 - f) for f in near),
-        reported,
-        *(reported * (1 - f) for f in recent),
-    ]
+    yield torch.ones_like(variance)
+    yield variance
+    yield variance / predictors.count.clamp(min=1)
+    for scale in DISTANCE_SCALES:
+        yield variance * (1 - torch.exp(-(predictors.distance / (scale * distance_unit)).square()))
+    yield reported
+    for scale in STEP_SCALES:
+        yield reported * (1 - torch.exp(-predictors.steps / scale))
 
 
 def error_variance(
@@ -131,7 +129,7 @@ def error_variance(
     index = evenly(len(error), MAX_ERRORS).to(error.device)
     predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
     distance_unit = median_distance(predictors.distance)
-    f, w = torch.stack(terms(predictors, distance_unit)), weight[index].double()
+    f, w = torch.stack([*terms(predictors, distance_unit)]), weight[index].double()
     least = MIN_VARIANCE * predictors.climatological.square()
     e, limits = error[index].double(), beyond and beyond.at(index)
     known = torch.zeros_like(least) if noise is None else noise[index].double()

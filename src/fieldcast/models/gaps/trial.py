@@ -12,19 +12,26 @@ variance poorly. For the final filling it is fitted to the errors at several sel
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.gaps.censored import censored_crps
-from fieldcast.models.gaps.error_variance import AS_REPORTED, ErrorPredictors, ErrorVariances, error_variance
+from fieldcast.models.gaps.error_variance import (
+    AS_REPORTED,
+    MAX_ERRORS,
+    ErrorPredictors,
+    ErrorVariances,
+    error_variance,
+)
 from fieldcast.models.gaps.held_out import HeldOut, join_selections
-from fieldcast.models.gaps.in_time import counts, pieces
+from fieldcast.models.gaps.in_time import TABLES, counts, pieces
 from fieldcast.models.gaps.reach import nearest_observation, present_variables, steps_to_observation
 from fieldcast.models.gaps.record import Filler, Filling, Parameters, Record, deviations
 from fieldcast.models.layers.crps import normal_crps
+from fieldcast.models.space import evenly
 
 MIN_OBSERVATIONS = 10  # observations of a cell, below which its spread is at least the climatological one
 FOLDS = 5  # number of folds for cross-validation over the held-out gaps
@@ -64,6 +71,12 @@ class Trial:
     parameters: Parameters = field(default_factory=Parameters)
     of_all: bool = False
 
+    def without_errors(self) -> Trial:
+        """The trial at none of its held-out values, whose errors take much memory."""
+        nothing = self.error.new_empty(0)
+        predictors = ErrorPredictors(*[nothing] * len(self.predictors))
+        return replace(self, error=nothing, spread=nothing, predictors=predictors)
+
 
 @dataclass(frozen=True, eq=False)
 class ErrorStatistics:
@@ -73,8 +86,8 @@ class ErrorStatistics:
     ----------
     held_out
         The held-out values of all selections.
-    error, predictors
-        Errors of the filler at all of them, and the predictors of their variance.
+    error
+        Errors of the filler at all of them.
     spread
         Standard deviation of each error, fitted to the errors in other gaps of all selections; it includes the error
         of the observed value.
@@ -84,7 +97,6 @@ class ErrorStatistics:
 
     held_out: HeldOut
     error: Float[Tensor, " held_out"]
-    predictors: ErrorPredictors
     spread: Float[Tensor, " held_out"]
     variances: ErrorVariances
 
@@ -142,9 +154,7 @@ def error_statistics(trials: Sequence[Trial], selections: Sequence[HeldOut]) -> 
         if of_all
         else fit_error_variances(error, predictors, held_out, torch.ones_like(held_out.whole))
     )
-    return ErrorStatistics(
-        held_out, error, predictors, spread_of(error, predictors, held_out, of_all), variances
-    )
+    return ErrorStatistics(held_out, error, spread_of(error, predictors, held_out, of_all), variances)
 
 
 def spread_of(
@@ -181,16 +191,21 @@ def fit_error_variances(
     ]
     if torch.equal(*sources):
         sources.pop()
-    variances = [
-        error_variance(
-            error[source],
-            predictors.at(source),
-            held_out.weights(source)[source],
-            held_out.beyond and held_out.beyond.at(source),
-            None if held_out.noise is None else held_out.noise[source],
+    variances = []
+    for source in sources:
+        index = source.nonzero()[:, 0]
+        index = index[
+            evenly(len(index), MAX_ERRORS).to(index)
+        ]  # before copies of millions of values are made
+        variances.append(
+            error_variance(
+                error[index],
+                predictors.at(index),
+                held_out.weights(source)[index],
+                held_out.beyond and held_out.beyond.at(index),
+                None if held_out.noise is None else held_out.noise[index],
+            )
         )
-        for source in sources
-    ]
     return ErrorVariances(variances[0], variances[-1])
 
 
@@ -222,7 +237,7 @@ def with_fitted_spread(
     spread, variable, tiny = filled.spread, record.columns.variable, torch.finfo(filled.spread.dtype).tiny
     absent = ~present_variables(observed, variable)
     least = torch.where(count < min(MIN_OBSERVATIONS, times // 3), sigma, 0.0)
-    for cells in pieces(spread.shape[1], 8 * len(spread)):  # the terms are tables in double precision
+    for cells in pieces(spread.shape[1], TABLES * len(spread)):
         predictors = predictors_of(spread[:, cells], record, distance[:, cells], sigma, cells)
         fitted = variances(predictors, absent[:, variable[cells]]).sqrt().to(spread)
         fitted = torch.maximum(fitted, least[cells]).masked_fill_(observed[:, cells], 0.0)
