@@ -401,8 +401,13 @@ class Comparison:
         return trial
 
     def error_statistics(self, tried: Tried) -> ErrorStatistics:
-        """Errors of the best method at all selections of held-out values, and their variance."""
-        return error_statistics(tried.of(tried.best.name), self.selections)
+        """Errors of the best method at all selections of held-out values, and their variance.
+
+        Repeated trials keep their scores only: the statistics have their errors.
+        """
+        statistics, first = error_statistics(tried.of(tried.best.name), self.selections), len(tried.compared)
+        tried.trials[first:] = [each.without_errors() for each in tried.trials[first:]]
+        return statistics
 
     def series(self, tried: Tried, variances: ErrorVariances) -> pd.DataFrame:
         """A stretch of each variable with most held-out values, as the methods fill it, in units of the variables.
