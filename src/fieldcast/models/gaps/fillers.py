@@ -135,14 +135,14 @@ def dineof(
     r, deviation = record.scaled()
     fitted = {} if fitted is None else fitted
     if "axes" in fitted:
-        axes, mean, iterations = fitted["axes"], fitted["mean"], int(fitted["iterations"])
-        values = dineof_method.fill_by_axes(r.x, r.observed, axes, mean, iterations)
+        axes, mean, difference = fitted["axes"], fitted["mean"], float(fitted["difference"])
+        values = dineof_method.fill_by_axes(r.x, r.observed, axes, mean, difference)
     else:
         modes = None if start is None else len(start["axes"])
         filled = dineof_method.fill_by_dineof(r.x, r.observed, modes, quick=True)
         values = filled.values
         fitted |= {"axes": filled.axes, "mean": filled.mean, "error": filled.errors.min().to(r.x)}
-        fitted["iterations"] = torch.tensor(filled.iterations)
+        fitted["difference"] = torch.tensor(filled.difference)
     error = (fitted["error"] * deviation).repeat(len(r.x), 1)
     return independent(record, values.mul_(deviation), error, streams)
 
