@@ -131,6 +131,10 @@ def test_a_column_for_each_station_with_a_list_beside_it(tmp_path: Path) -> None
     assert sorted(set(read["station"])) == IDS
     assert_same(path, plain().assign(variable="tp"), columns={"value": "tp"})
     assert_same((wide(plain(), "station"), places()), plain().assign(variable="value"))
+    with_units = wide(plain(), "station").rename(
+        columns=lambda name: name if name == "time" else f"{name} [mm]"
+    )
+    assert_same((with_units, places()), plain().assign(variable="value", units="mm"))
     written(tmp_path / "again.csv", places())
     with pytest.raises(
         InputError, match=r"several lists of its stations beside it \('again.csv'; 'stations.csv'\)"

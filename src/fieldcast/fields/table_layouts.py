@@ -416,16 +416,24 @@ def with_places(
     wide = "station" not in table
     rest = [name for name in table if name not in NAMES and not NO_VARIABLE.search(plain(name))]
     ids = [str(name) for name in rest] if wide else identities(table["station"]).unique().tolist()
+    units = dict.fromkeys(ids, "")
+    if wide and all(map(units_in, rest)):
+        ids = [without_units(name) for name in rest]
+        units = {station: units_in(name) or "" for station, name in zip(ids, rest, strict=True)}
     list_name, of_stations = list_of_stations(places, ids, where, columns, crs)
     if of_stations is None:
         require(table, "latitude", where)
     assert of_stations is not None
     if wide:
-        of_station = {str(name): name for name in rest}
         others = [name for name in table if name in NAMES]
         parts = [
-            table[others].assign(station=name, variable=value_name, value=table[of_station[name]])
-            for name in ids
+            table[others].assign(
+                station=station,
+                variable=value_name,
+                value=table[name],
+                **({"units": units[station]} if units[station] and "units" not in others else {}),
+            )
+            for station, name in zip(ids, rest, strict=True)
         ]
         LOG.info("%s: a column for each of %d stations, which are in %s.", where, len(ids), list_name)
         table = pd.concat(parts, ignore_index=True)
