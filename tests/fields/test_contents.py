@@ -75,6 +75,15 @@ def test_values_of_a_flag_are_counted_and_the_condition_keeps_good_ones(
         np.testing.assert_array_equal(kept, np.isin(flags, list(good)))
 
 
+def test_a_condition_is_there_only_if_it_excludes_a_value() -> None:
+    flags = np.random.default_rng(0).integers(0, 3, (12, 6, 8)).astype("i1")
+    meanings = {"flag_values": np.arange(3, dtype="i1"), "flag_meanings": "bad low_quality good"}
+    given = with_flags(flags, **meanings)
+    assert quality_flags(given)[0].where == "quality == 2"
+    masked = given.assign(sst=given["sst"].where(flags == 2))  # as in a file that leaves bad values out
+    assert quality_flags(masked)[0].where == ""
+
+
 def test_bits_of_bad_values_are_excluded_if_they_occur() -> None:
     flags = np.random.default_rng(0).integers(0, 8, (12, 6, 8)).astype("i4")
     masks, meanings = np.array([1, 2, 4, 8], "i4"), "LAND PRODWARN CLDICE HIGLINT"

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Int
 
+from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.fields.containers import format_of, is_archive, is_netcdf
 from fieldcast.fields.conventions import as_dataset, axes, time_varying
@@ -252,8 +253,19 @@ def quality_flags(dataset: xr.Dataset, whole: bool = True) -> list[Quality]:
     found = []
     for name, array in dataset.data_vars.items():
         if array.dtype.kind in "fiu" and {*array.dims} == dims and declared_encoding(array).category:
-            found.append(quality_of(str(name), array, whole))
+            quality = quality_of(str(name), array, whole)
+            useful = not whole or not quality.where or excludes(dataset, quality.where)
+            found.append(quality if useful else quality._replace(where=""))
     return found
+
+
+def excludes(dataset: xr.Dataset, where: str) -> bool:
+    """Whether a condition on a flag excludes a value of a variable; bad values may be missing already."""
+    try:
+        before, after = (each.notnull().sum() for each in (dataset, satisfying(dataset, where)))
+    except InputError:  # no variable has the dimensions of the flag
+        return False
+    return any(int(after[name]) < int(before[name]) for name in dataset.data_vars)
 
 
 def quality_of(name: str, array: xr.DataArray, whole: bool) -> Quality:
