@@ -50,6 +50,18 @@ def test_the_time_left_runs_down_within_a_step(monkeypatch: pytest.MonkeyPatch) 
     assert texts == ["20 min left", "15 min left", "10 min left", "10 min left"]
 
 
+def test_a_step_takes_at_least_as_long_as_the_loop_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of three steps took a minute; half of a loop in the second one took five minutes."""
+    with Progress(total=3, unit="trial") as outer, Progress(total=20, unit="value") as inner:
+        for bar in (outer, inner):
+            monkeypatch.setattr(bar, "_time", lambda bar=bar: bar.start_t + 60 * clock)
+        clock = 1.0
+        outer.update()
+        clock = 5.0
+        inner.update(10)
+        assert state() == "1 of 3 trials, about 6 min left; 10 of 20 values, about 5 min left"
+
+
 def test_no_time_is_left_after_the_last_step_however_long_its_end_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -82,25 +82,37 @@ def seconds_of(unit: str) -> float:
 
 def state() -> str:
     """Describe how far the loops are, outermost first, as `30 of 100 steps, about 2 min left`; empty if none runs."""
-    return "; ".join(state_of(bar) for bar in list(_open))  # another thread may close them
+    texts, inside = list[str](), 0.0
+    for progress in reversed(list(_open)):  # another thread may close them
+        left = time_left(progress, inside)
+        texts.append(counts_of(progress) + ("" if left is None else f", about {duration(left)} left"))
+        inside = left or inside
+    return "; ".join(reversed(texts))
 
 
-def state_of(progress: Progress) -> str:
-    """Describe how far one loop is.
+def counts_of(progress: Progress) -> str:
+    """How many steps of a loop are done."""
+    bar = progress.format_dict
+    total = f" of {bar['total']}" if bar["total"] else ""
+    return f"{bar['n']}{total} {bar['unit']}s"
 
-    The time left runs down between two counts, to the end of a step that takes longer than those before it.
+
+def time_left(progress: Progress, inside: float = 0.0) -> float | None:
+    """Time left of one loop; None if nothing tells it.
+
+    It runs down between two counts, to the end of a step that takes longer than those before it; the step takes at
+    least as long as the loop inside still does.
     """
     bar = progress.format_dict
     done, total, first = bar["n"], bar["total"], bar["initial"]
-    text = f"{done} of {total} {bar['unit']}s" if total else f"{done} {bar['unit']}s"
-    if total and (done > first or progress.work):
-        work = progress.work or [1.0] * int(total)
-        counted = sum(work[int(first) : int(done)])
-        rate = progress.counted / counted if counted else 1.0  # steps without work do not tell the rate
-        left, of_step = sum(work[int(done) :]), work[int(done)] if done < total else 0.0
-        remaining = rate * left - min(bar["elapsed"] - progress.counted, rate * of_step)
-        text += f", about {duration(max(remaining, 0.0))} left"
-    return text
+    if not total or not (done > first or progress.work):
+        return None
+    work = progress.work or [1.0] * int(total)
+    counted = sum(work[int(first) : int(done)])
+    rate = progress.counted / counted if counted else 1.0  # steps without work do not tell the rate
+    of_step = rate * work[int(done)] if done < total else 0.0
+    later = rate * sum(work[int(done) + 1 :])
+    return later + max(of_step - (bar["elapsed"] - progress.counted), inside, 0.0)
 
 
 def duration(seconds: float) -> str:
