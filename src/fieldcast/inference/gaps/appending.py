@@ -39,7 +39,7 @@ from fieldcast.fields.ingest import ingest_contract
 from fieldcast.fields.observation_error import names_variables, separate_errors
 from fieldcast.fields.sources import join_files
 from fieldcast.fields.times import as_record
-from fieldcast.inference.gaps.filling import TrustLimits, fill_record
+from fieldcast.inference.gaps.filling import TrustLimits, with_flags
 from fieldcast.inference.gaps.result import as_fields, with_values_of
 from fieldcast.inference.gaps.stored_fit import FILL_AGAIN, USUAL, StoredFit
 from fieldcast.inference.result_attributes import command, coverage, restore_layout
@@ -194,7 +194,7 @@ def fill_continued(
     members, times = options["members"], torch.arange(begin, begin + len(record.x), device=record.x.device)
     streams = RandomStreams(options["seed"], times, members) if members else None
     filler = partial(FILLERS[fit.method], fitted=fit.parameters)
-    filling, own, flag, _ = fill_record(gappy, filler, fit, streams)
+    filling, own, flag, _ = with_flags(gappy, filler(record, streams), fit, streams)
     trust = TrustLimits(options["max_gap"], options["max_spread"])
     result = as_fields(fields, errors, gappy, filling, own, flag, trust.beyond(gappy, filling, own))
     for name in time_varying(fields):  # values in cells that the fit has no climatology of

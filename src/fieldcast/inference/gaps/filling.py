@@ -53,7 +53,7 @@ from fieldcast.models.gaps.fillers import FILLERS, local_kriging
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.in_time import gap_lengths, pieces
 from fieldcast.models.gaps.observation_error import with_spread_of_observed
-from fieldcast.models.gaps.record import Filler, Filling, Parameters
+from fieldcast.models.gaps.record import Filling, Parameters
 from fieldcast.models.gaps.trial import ErrorStatistics, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.runtime import Progress
@@ -169,8 +169,10 @@ def fill(
         streams = RandomStreams(seed, times, members) if members else None
         if stored:
             filler = partial(FILLERS[best.name], fitted=parameters, start=start)
-        filling, own, flag, distance = fill_record(gappy, filler, fit, streams)
-    gappy = replace(gappy, record=replace(gappy.record, x=filling.mean))  # which has the observed values, too
+        filling = filler(gappy.record, streams)
+        # which has the observed values, too: those of the record are as large
+        gappy = replace(gappy, record=replace(gappy.record, x=filling.mean, fitted=fit.statistics))
+        filling, own, flag, distance = with_flags(gappy, filling, fit, streams)
     beyond_limits = trust.beyond(gappy, filling, own)
     smoothing = smoothing_report(comparison, gappy, filling)
     far = far_from_observations(comparison.held_out, tried.best.predictors, gappy, distance)
@@ -214,12 +216,11 @@ class FilledRecord(NamedTuple):
     distance: Float[Tensor, "time column"]
 
 
-def fill_record(
-    gappy: GappyRecord, filler: Filler, fit: StoredFit, streams: RandomStreams | None
+def with_flags(
+    gappy: GappyRecord, filling: Filling, fit: StoredFit, streams: RandomStreams | None
 ) -> FilledRecord:
-    """Fill a record, with spreads and flags by a fit."""
+    """A filling of a record with spreads and flags by a fit; of the record, its statistics and masks are used."""
     record = gappy.record
-    filling = filler(record, streams)
     distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
     filling = with_fitted_spread(filling, fit.variances, record, distance)
     filling = with_spread_of_observed(filling, record, streams)

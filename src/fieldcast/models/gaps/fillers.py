@@ -173,10 +173,13 @@ def modal_smoother(
         system, _ = smoother.fit(r.x, r.observed, r.segment, begin)
     if fitted is not None:
         fitted |= system.low_rank.parameters() | {name: getattr(system, name) for name in DYNAMICS}
-    mean, spread = system.expected(r.x, r.observed, r.segment)
     members = (
-        empty_members(mean, None) if streams is None else system.draw(r.x, r.observed, r.segment, streams)
+        empty_members(r.x, None) if streams is None else system.draw(r.x, r.observed, r.segment, streams)
     )
+    smoothed = system.smooth(r.x, r.observed, r.segment)
+    z, covariance = smoothed.mean, smoothed.covariance
+    del r, smoothed  # as large as the record, and its lagged covariances as the others
+    mean, spread = system.expected(z, covariance)
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 

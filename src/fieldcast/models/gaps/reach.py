@@ -137,8 +137,10 @@ def is_within_reach(
     for lag in range(1, min(int(farthest * steps), len(nearest) - 1) + 1):
         allowed = distance * math.sqrt(max(farthest**2 - (lag / steps) ** 2, 0.0))
         same_segment = (segment[lag:] == segment[:-lag])[:, None]
-        in_reach[lag:] |= same_segment & (nearest[:-lag] <= allowed)
-        in_reach[:-lag] |= same_segment & (nearest[lag:] <= allowed)
+        for cells in pieces(nearest.shape[1], len(nearest)):
+            near = nearest[:, cells] <= allowed
+            in_reach[lag:, cells] |= same_segment & near[:-lag]
+            in_reach[:-lag, cells] |= same_segment & near[lag:]
     return in_reach
 
 

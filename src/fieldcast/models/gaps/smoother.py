@@ -96,20 +96,14 @@ class Dynamics:
         return SmoothedMoments(mean, cov, lagged, float(likelihood))
 
     def expected(
-        self,
-        x: Float[Tensor, "time cell"],
-        observed: Bool[Tensor, "time cell"],
-        segment: Int[Tensor, " time"],
+        self, mean: Float[Tensor, "time q"], covariance: Float[Tensor, "time q q"]
     ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
-        """Mean and standard deviation of every value given the whole record."""
-        smoothed, model = self.smooth(x, observed, segment), self.low_rank
-        mean, covariances = smoothed.mean, smoothed.covariance
-        del smoothed  # of which the lagged covariances are as large
-        w, variance = model.weights.double(), torch.empty_like(x)
-        for t, covariance in enumerate(covariances):
-            variance[t] = (model.variance.double() + ((covariance @ w) * w).sum(0)).to(x)
-        del covariances
-        return model.decoded(mean, x), variance.sqrt_()
+        """Mean and standard deviation of every value, of those of z."""
+        model = self.low_rank
+        w, variance = model.weights.double(), model.mean.new_empty(len(mean), len(model.mean))
+        for t, of_z in enumerate(covariance):
+            variance[t] = (model.variance.double() + ((of_z @ w) * w).sum(0)).to(variance)
+        return model.decoded(mean, variance), variance.sqrt_()
 
     def draw(
         self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
