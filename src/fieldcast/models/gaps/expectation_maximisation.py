@@ -79,17 +79,16 @@ def initial_model(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], rank: int, start: LowRank | None
 ) -> LowRank:
     """The start of EM: leading axes of the residual of `start`, beside its own, and half of the variance as noise."""
-    count = counts(observed)[1].clamp(min=1)
+    if start is not None and start.rank == rank:
+        return start
     if start is None:
-        mean = x.sum(0) / count
+        mean = x.sum(0) / counts(observed)[1].clamp(min=1)
         start = LowRank(mean, x.new_zeros(0, x.shape[1]), torch.tensor(1.0, dtype=torch.float64))
     z = start.posterior(x, observed)[0]
     # in place, because the residual is as large as the record
     residual = start.decoded(z, x).sub_(x).neg_().masked_fill_(~observed, 0.0)
     total = torch.linalg.vector_norm(residual).double().square() / observed.count_nonzero()
     more = rank - start.rank
-    if more == 0:
-        return start
     generator = torch.Generator().manual_seed(0)
     basis = torch.randn(x.shape[1], more, generator=generator, dtype=x.dtype).to(x.device)
     for _ in range(POWER_STEPS):
@@ -228,7 +227,9 @@ def fit_thinned(
     z, factor, _ = model.posterior(values, present)
     # the weights of all cells, by one M step from the modes of some
     x = zero_where_missing(x, observed)
-    return fit_last(x, observed, maximisation_step(model, x, observed, z, factor, prior_of(model))[0])
+    model, _ = maximisation_step(model, x, observed, z, factor, prior_of(model))
+    del values, present, z, factor  # a large part of the record, and tables of all times
+    return fit_last(x, observed, model)
 
 
 def fit_last(
