@@ -145,7 +145,7 @@ def test_a_flag_without_bad_values_needs_no_condition() -> None:
 
 def test_the_leader_of_a_race_fills_what_it_would_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The method of the first rounds, on the last times that fit; `method` of fill_gaps gives the same values."""
-    for name, value in {"CELLS_PER_TIME": 5, "FIRST_WORK": 256, "MIN_TIMES": 20, "MIN_OBSERVED": 4}.items():
+    for name, value in {"CELLS_PER_TIME": 5, "MIN_CELLS": 4, "MIN_TIMES": 20, "MIN_OBSERVED": 4}.items():
         monkeypatch.setattr(race, name, value)
     monkeypatch.setattr(exploring, "FILL_VALUES", 50 * (Y * X + exploring.TIME_COST))
     monkeypatch.setattr(contents, "last_part", partial(contents.last_part, fewest=40))
@@ -171,13 +171,12 @@ def test_the_leader_of_a_race_fills_what_it_would_by_itself(monkeypatch: pytest.
 
 
 def test_a_first_look_races_records_that_are_filled_by_all_methods_otherwise() -> None:
-    """Least work of a first look's largest part is below that of a race; its samples have a fourth and a sixteenth."""
-    whole, small = (690, 2400), (200, 2400)
-    assert race.work_of(*whole) < exploring.FILL_VALUES * 1.01 and not race.sample_sizes(*whole)
-    shares = [race.work_of(*each) / race.work_of(*whole) for each in race.sample_sizes(*whole, fewest=1)]
-    np.testing.assert_allclose(shares, [1 / 16, 1 / 4], rtol=0.03)
-    (sample,) = race.sample_sizes(*small, fewest=1)
-    assert race.work_of(*sample) / race.work_of(*small) == pytest.approx(1 / 4, rel=0.03)
+    """One sample is enough for a first look, with a quarter of the work; a race needs two."""
+    whole, small = (690, 2400), (150, 2400)
+    assert race.work_of(*whole) < exploring.FILL_VALUES * 1.01 and not race.sample_sizes(*small)
+    for size in (whole, small):
+        *_, last = race.sample_sizes(*size, fewest=1)
+        assert race.work_of(*last) / race.work_of(*size) == pytest.approx(1 / race.GROWTH, rel=0.05)
 
 
 def test_a_first_look_says_how_far_it_is_and_how_long_it_takes(

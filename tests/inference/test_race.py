@@ -32,12 +32,12 @@ ERROR = 0.004
 
 
 def rounds(*curves: Mapping[str, float]) -> list[Round]:
-    """Rounds with the CRPS of each method, all with the same paired error."""
+    """Rounds with the CRPS of each method, all with the same paired error; the last has a quarter of the work."""
     of_all = []
-    for crps in curves:
+    for number, crps in enumerate(curves):
         best = min(crps.values())
         places = {name: Standing(x, x - best, ERROR if x > best else 0.0) for name, x in crps.items()}
-        of_all.append(Round(100, 100, places))
+        of_all.append(Round(100, 100, 0.25 ** (len(curves) - number), places))
     return of_all
 
 
@@ -97,13 +97,36 @@ def test_a_method_is_fitted_whole_if_its_error_falls_by_the_root_of_the_work_bel
     assert staying(rounds(*curves), last=True) == ["best", "other"] if whole else ["best"]
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "whole"),
+    [(0.1, 0.107, True), (0.1, 0.109, False), (0.11, 0.109, False)],  # the first of them in the round before
+)
+def test_a_method_that_was_first_is_fitted_whole_unless_it_is_far_behind(
+    before: float, now: float, whole: bool
+) -> None:
+    curves = [{"best": 0.11, "other": before}, {"best": 0.1, "other": now}]
+    assert (now - 0.1 > race.FAR * ERROR) == (now == 0.109)
+    assert ("other" in staying(rounds(*curves), last=True)) == whole
+
+
+def test_a_method_gains_on_the_best_one_not_on_one_that_it_has_overtaken_too() -> None:
+    """The former best method falls back; the distance of the other from the new best one grows."""
+    curves = {"other": 0.13, "new": 0.135, "former": 0.1}, {"other": 0.106, "new": 0.1, "former": 0.103}
+    before, now = (curve["other"] - min(curve.values()) for curve in curves)
+    assert now - (before - now) < 0.0
+    assert "other" not in staying(rounds(*curves), last=True)
+
+
 @pytest.mark.parametrize("size", [(4018, 1512), (9131, 12544), (30000, 9), (40, 60000), (1000, 4096)])
 def test_each_sample_has_a_quarter_of_the_work_of_the_next(size: tuple[int, int]) -> None:
     sizes = sample_sizes(*size)
-    work = np.array([work_of(*each) for each in (*sizes, size)])
-    assert np.allclose(work[2:] / work[1:-1], race.GROWTH, rtol=0.03)
-    assert race.FIRST_WORK <= work[0] < 2 * race.GROWTH * race.FIRST_WORK
-    assert all(t <= size[0] and min(race.CELLS_PER_TIME, size[1]) <= c <= size[1] for t, c in sizes)
+    *work, whole = np.array([work_of(*each) for each in (*sizes, size)])
+    assert np.allclose(np.divide(work[1:], work[:-1]), race.GROWTH, rtol=0.03)
+    assert whole / work[-1] == pytest.approx(race.LAST if whole > 2**22 else whole / 2**19, rel=0.03)
+    assert len(sizes) == race.MIN_ROUNDS or race.FIRST_WORK <= work[0] < 2 * race.GROWTH * race.FIRST_WORK
+    for t, c in sizes:
+        least = race.MIN_TIMES_LAST if (t, c) == sizes[-1] else race.MIN_TIMES
+        assert min(least, size[0]) <= t <= size[0] and min(race.MIN_CELLS, size[1]) <= c <= size[1]
 
 
 def test_a_small_record_has_no_samples() -> None:
@@ -152,10 +175,11 @@ def record(x: np.ndarray, missing: np.ndarray) -> xr.Dataset:
 def early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Races already for records of some hundred times and cells."""
     for name, value in {
-        "LEAST_WORK": 2**16,
         "FIRST_WORK": 2**12,
         "CELLS_PER_TIME": 50,
+        "MIN_CELLS": 60,
         "MIN_TIMES": 60,
+        "MIN_TIMES_LAST": 150,
         "MIN_OBSERVED": 40,
     }.items():
         monkeypatch.setattr(race, name, value)
@@ -220,7 +244,38 @@ def test_a_heavy_gap_does_not_draw_all_samples_to_itself(
     even = race.with_even_gaps(uneven)
     assert float(even.weight[heavy].sum()) == pytest.approx(np.mean([each for each in of_gap if each]))
     monkeypatch.setattr(race, "with_even_gaps", lambda held_out: held_out)
-    assert len(samples(visible, uneven)) < 2
+    assert any(race.effective_gaps(uneven.within(*part)) < race.MIN_GAPS for part in samples(visible, uneven))
+
+
+def test_the_samples_of_a_record_with_few_gaps_have_more_times(early: None) -> None:
+    comparison = compare(waves(500))
+    visible = comparison.visible().record
+    held_out = comparison.held_out.of_record(visible)
+    numbers = held_out.group.unique()
+    few = torch.isin(held_out.group, numbers[:: len(numbers) // (race.MIN_GAPS - 1)][: race.MIN_GAPS - 1])
+    parts = samples(visible, replace(held_out, weight=held_out.weight * few))
+    lengths = [part.times.stop - part.times.start for part in parts]
+    assert lengths[1] > 500 / 2 and lengths[0] > lengths[1] / 2
+    for part, usual in zip(parts, samples(visible, held_out), strict=True):
+        assert (
+            torch.equal(part.cells, usual.cells)
+            and part.times.stop - part.times.start > usual.times.stop - usual.times.start
+        )
+
+
+@pytest.mark.parametrize("number", [7, 32, 100])
+def test_the_cells_of_a_sample_are_spread_over_the_domain_with_all_variables_of_a_place(number: int) -> None:
+    """Every quarter of a square has its share, and each missing cell a neighbour in twice the mean distance."""
+    y, x = np.mgrid[:16, :16].reshape(2, -1)
+    points = np.stack([x, y, 0 * x], axis=1) / 100
+    both = np.concatenate([points, points])
+    cells = race.spread(torch.arange(512), 2 * number, both).numpy()
+    assert len(cells) == 2 * number and np.array_equal(cells[:number] + 256, cells[number:])
+    places = cells[:number]
+    quarters = np.bincount(2 * (y[places] // 8) + x[places] // 8, minlength=4)
+    assert abs(quarters - number / 4).max() <= 1
+    distance = np.linalg.norm(points[:, None] - points[places], axis=-1).min(1)
+    assert distance.max() <= 2 * 0.16 / number**0.5
 
 
 def test_a_method_that_needs_the_whole_record_wins_though_it_loses_on_samples(early: None) -> None:

@@ -1,24 +1,31 @@
 """A race of the methods that fill gaps: on samples of the record that grow fourfold, with fewer methods each time.
 
-A sample is a stretch of times and a window of cells, which contains the next smaller sample. Its held-out values are
-those of the comparison that lie in it, with their weights. After each round D is the CRPS of a method minus that of
-the best, with the standard error e of this paired difference over the held-out gaps. Learning curves cross: modes need
-a longer record than the correlation of neighbours does. A method therefore leaves only if
+A sample is a stretch of times and some cells, evenly spread over the whole domain; it contains the next smaller sample.
+Its held-out values are those of the comparison that lie in it, with their weights. Cells that are thinned keep all
+gaps, few as they may be, and the number of modes, of which a small window needs fewer.
+
+After each round D is the CRPS of a method minus that of the best, with the standard error e of this paired difference
+over the held-out gaps. Learning curves cross: modes need a longer record than the correlation of neighbours does. A
+method therefore leaves only if
 
     D > e in two successive rounds,    and D > (1 - MIN_SHRINKAGE) times the D of the round before;
 
 after the last round also if it ties with a method of less work, D <= e <= MAX_TIE CRPS, unless it has just come
 closer, or if it comes closer too slowly to win: if D > e still, and
 
-    D - s (D' - D) > e,    with D' the D of the round before, s = `SLOWING`.
+    D - s (D' - D) > e,    s = (w^-1/2 - 1) / (w'^-1/2 - w^-1/2),
 
-All that are left are fitted to the whole record. An error that a longer record lowers falls as some power of the work,
-at least its root: a quadrupled record halves the change from one round to the next, or more than that.
+with D' its distance in the round before from the method that is the best now, and w' and w the shares of the two
+samples in the work of the whole record. A method that is not behind in the round before leaves if D > `FAR` e. All that
+are left are fitted to the whole record. An error that a longer record lowers falls as some power of the work, at least
+its root: the change that is left is at most s times that of the last round.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -30,27 +37,36 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from fieldcast.inference.quantities import Scored, difference
+from fieldcast.models.gaps.fillers import local_kriging
 from fieldcast.models.gaps.held_out import HeldOut
-from fieldcast.models.gaps.record import Record
+from fieldcast.models.gaps.local_kriging import DRAWN_TARGETS
+from fieldcast.models.gaps.record import Filler, Record
+from fieldcast.models.gaps.trial import Trial, crps_of_each, run_trial
+from fieldcast.models.space import evenly
+
+LOG = logging.getLogger(__name__)
+KRIGING = local_kriging.__name__
 
 GROWTH = 4  # factor from the work of a sample to that of the next
-LEAST_WORK = (
-    2**21
-)  # least work of a record that is raced, in values; all methods together take less than a minute
-FIRST_WORK = 2**16  # least work of the first sample; it takes each method about a second
+LAST = 8  # work of the record over that of the last sample, which has at least `LAST_WORK` or a quarter of the whole
 MIN_ROUNDS = 2  # least number of samples
-CELLS_PER_TIME = (
-    500  # number of cells whose work is that of a time by itself: a step of a filter, a factorisation
-)
-# least times of a sample, and its least observed values at a time on average, unless the record has fewer: fewer do not
-# determine the modes that a method tries. A sample also has `CELLS_PER_TIME` cells: fewer save little work, and few
-# modes describe a small window well, so that methods with modes do better there than with the whole record
-MIN_TIMES, MIN_OBSERVED = 100, 50
+# least work of the first of more samples than that, and of the last one, in values
+FIRST_WORK, LAST_WORK = 2**17, 2**19
+# number of cells whose work is that of a time by itself: a step of a filter, a factorisation
+CELLS_PER_TIME = 500
+# least cells of a sample, and its least observed values at a time on average, unless the record has fewer
+MIN_CELLS, MIN_OBSERVED = 250, 50
+# least times of a sample, and of the last one of several, unless the record has fewer: modes fit a stretch that is
+# hardly longer than their number better than the whole, and are ahead there without reason
+MIN_TIMES, MIN_TIMES_LAST = 100, 300
 MIN_SHRINKAGE = 1 / 3  # share by which a distance shrinks between two rounds if the curves may cross
-SLOWING = GROWTH**-0.5  # largest ratio of the change of a distance to its change in the round before
+FAR = 2  # distance over the paired error of a method that is not behind in the round before, but cannot win
 MAX_TIE = 0.05  # largest paired error of methods that tie, as a share of the CRPS
-MIN_GAPS = 5  # least number of held-out gaps of equal weight in a sample
-CENTRES = 64  # number of cells that are tried as the centre of a window
+MIN_GAPS = 5  # number of held-out gaps of equal weight up to which the stretch of a sample is lengthened
+# draws of held-out values by which kriging is fitted to a sample, half of those for a record: a quarter may be too few
+DRAWS = 500
+# power of the work that the time of a method is proportional to: at most, and of kriging, whose fit has a constant time
+MAX_POWER, PART_CONSTANT = 0.8, 0.5
 
 
 class Sample(NamedTuple):
@@ -86,10 +102,11 @@ class Standing(NamedTuple):
 
 
 class Round(NamedTuple):
-    """One round: the size of its sample, and the standings of the methods that took part."""
+    """One round: the size of its sample, its share in the work of the whole, and the standings of the methods."""
 
     times: int
     cells: int
+    share: float
     standings: Mapping[str, Standing]
 
 
@@ -103,43 +120,47 @@ def sample_sizes(
 ) -> list[tuple[int, int]]:
     """Times and cells of the samples of a record, ascending; none if they are fewer than `fewest`.
 
-    `observed` is the share of the values that are observed. `LEAST_WORK` holds for a race of several rounds. Times and
-    cells are divided by the same factor f from one sample to the next smaller one, as far as both are above their
-    least: t / f (c / f + b) = t (c + b) / `GROWTH`, with b = `CELLS_PER_TIME`.
+    `observed` is the share of the values that are observed. Times and cells are divided by the same factor f from the
+    record to the last sample, and from one sample to the next smaller one, as far as both are above their least:
+    t / f (c / f + b) = t (c + b) / q, with b = `CELLS_PER_TIME`, q = `LAST` (or less) and then `GROWTH`.
     """
     sizes: list[tuple[int, int]] = []
     t, c, b = float(times), float(cells), CELLS_PER_TIME
-    least_times, least_cells = min(t, MIN_TIMES), min(c, max(MIN_OBSERVED / observed, b))
-    if fewest > 1 and work_of(times, cells) < LEAST_WORK:
-        return []
-    while (work := work_of(t, c) / GROWTH) >= FIRST_WORK:
-        f = GROWTH * (b + math.sqrt(b**2 + 4 * c * (c + b) / GROWTH)) / (2 * (c + b))
+    q = min(LAST, max(GROWTH, work_of(t, c) / LAST_WORK))
+    least_times, least_cells = min(t, MIN_TIMES), min(c, max(MIN_OBSERVED / observed, MIN_CELLS))
+    least = min(t, MIN_TIMES_LAST) if fewest > 1 else least_times
+    while True:
+        work = work_of(t, c) / q
+        f = q * (b + math.sqrt(b**2 + 4 * c * (c + b) / q)) / (2 * (c + b))
         c = max(c / f, least_cells)
-        t = max(work / (c + b), least_times)
-        c = max(work / t - b, least_cells)
-        if work_of(t, c) > GROWTH**0.5 * work:  # both are at their least
-            break
+        t = min(max(work / (c + b), least), t)
+        c = min(max(work / t - b, least_cells), c * f)
+        if work_of(t, c) > GROWTH**0.5 * work or (len(sizes) >= MIN_ROUNDS and work < FIRST_WORK):
+            return sizes[::-1] if len(sizes) >= fewest else []
         sizes.append((round(t), round(c)))
-    return sizes[::-1] if len(sizes) >= fewest else []
+        q, least = GROWTH, least_times
 
 
 def samples(record: Record, held_out: HeldOut, fewest: int = MIN_ROUNDS) -> list[Sample]:
-    """The samples of a record, each inside the next and the record, where it has most weight of held-out values.
+    """The samples of a record, each inside the next and the record, at the times with most weight of held-out values.
 
-    No gap counts more than the mean one there: a heavy gap would draw all samples to itself. Samples in which the
-    weight lies in less than `MIN_GAPS` held-out gaps are left out: they cannot tell methods apart. If less than
-    `fewest` are left, there are none.
+    No gap counts more than the mean one there: a heavy gap would draw all samples to itself. A stretch whose
+    weight lies in less than `MIN_GAPS` held-out gaps, which hardly tell methods apart, is doubled until it has so many,
+    inside the next sample.
     """
     times, cells = record.x.shape
     part = Sample(slice(0, times), torch.arange(cells, device=record.x.device))
     parts: list[Sample] = []
     observed, evened = float(record.observed.float().mean()), with_even_gaps(held_out)
-    for size in sample_sizes(times, cells, observed, fewest)[::-1]:
-        part = densest(part, size, evened, record.columns.points)
-        if effective_gaps(held_out.within(*part)) < MIN_GAPS:
-            break
+    for least, number in sample_sizes(times, cells, observed, fewest)[::-1]:
+        within, length = part.times, least
+        thinned = spread(part.cells, number, record.columns.points)
+        part = Sample(densest(within, length, thinned, evened), thinned)
+        while 2 * length < within.stop - within.start and effective_gaps(held_out.within(*part)) < MIN_GAPS:
+            length *= 2
+            part = Sample(densest(within, length, thinned, evened), thinned)
         parts.append(part)
-    return parts[::-1] if len(parts) >= fewest else []
+    return parts[::-1]
 
 
 def with_even_gaps(held_out: HeldOut) -> HeldOut:
@@ -157,24 +178,27 @@ def effective_gaps(held_out: HeldOut) -> float:
     return float(weight.sum().square() / weight.square().sum()) if weight.any() else 0.0
 
 
-def densest(
-    within: Sample, size: tuple[int, int], held_out: HeldOut, points: Float[np.ndarray, "cell 3"]
-) -> Sample:
-    """The stretch of times, and then the window of nearest cells, with most weight of held-out values."""
-    (times, cells), weight = size, held_out.weight
-    inside = held_out.inside(*within)
-    of_time = torch.bincount(held_out.time[inside], weight[inside], held_out.shape[0]).cpu()
+def densest(within: slice, length: int, cells: Int[Tensor, " some"], held_out: HeldOut) -> slice:
+    """The stretch of so many times with most weight of held-out values in some cells."""
+    inside = held_out.inside(within, cells)
+    of_time = torch.bincount(held_out.time[inside], held_out.weight[inside], held_out.shape[0]).cpu()
     total = torch.cat([of_time.new_zeros(1), of_time.cumsum(0)])
-    begins = torch.arange(within.times.start, within.times.stop - times + 1)
-    begin = int(begins[(total[begins + times] - total[begins]).argmax()])
-    stretch = slice(begin, begin + times)
-    inside = held_out.inside(stretch, within.cells)
-    of_cell = torch.bincount(held_out.cell[inside], weight[inside], held_out.shape[1]).cpu().numpy()
-    own = within.cells.cpu().numpy()
-    centres = np.unique(np.linspace(0, len(own) - 1, CENTRES).astype(int))
-    near = cKDTree(points[own]).query(points[own[centres]], cells)[1].reshape(len(centres), cells)
-    window = np.sort(own[near[of_cell[own[near]].sum(1).argmax()]])
-    return Sample(stretch, torch.from_numpy(window).to(within.cells))
+    begins = torch.arange(within.start, within.stop - length + 1)
+    begin = int(begins[(total[begins + length] - total[begins]).argmax()])
+    return slice(begin, begin + length)
+
+
+def spread(
+    cells: Int[Tensor, " some"], number: int, points: Float[np.ndarray, "cell 3"]
+) -> Int[Tensor, " fewer"]:
+    """About so many of some cells, evenly spread in space; all variables of a place stay together.
+
+    The leaves of a balanced k-d tree follow each other in space: every n-th of them is taken.
+    """
+    places, of_cell = np.unique(points[cells.cpu().numpy()], axis=0, return_inverse=True)
+    order = cKDTree(places, leafsize=1).tree.indices
+    taken = order[evenly(len(places), math.ceil(number * len(places) / len(cells))).numpy()]
+    return cells[torch.from_numpy(np.isin(of_cell.reshape(-1), taken)).to(cells.device)]
 
 
 def standings(scores: Mapping[str, Scored]) -> dict[str, Standing]:
@@ -224,8 +248,12 @@ def may_win(name: str, rounds: Sequence[Round]) -> bool:
     """Whether a method may be ahead of the best one of the last round with the whole record."""
     if len(rounds) < 2:
         return True
-    before, now = (each.standings[name] for each in rounds[-2:])
-    return not now.behind or now.distance - SLOWING * (before.distance - now.distance) <= now.error
+    before, standings = (each.standings for each in rounds[-2:])
+    now, best = standings[name], min(standings, key=lambda name: standings[name].crps)
+    gain = before[name].crps - before[best].crps - now.distance
+    first, last = (each.share**-0.5 for each in rounds[-2:])
+    least = now.distance - max(gain, 0.0) * (last - 1) / (first - last)
+    return least <= (1 if before[name].behind else FAR) * now.error
 
 
 def closes_in(name: str, on: str, rounds: Sequence[Round]) -> bool:
@@ -236,3 +264,58 @@ def closes_in(name: str, on: str, rounds: Sequence[Round]) -> bool:
         gains.append(other.distance - one.distance)
     errors = [each.standings[which].error for each in rounds[-2:] for which in (name, on)]
     return gains[-1] - gains[0] > max(errors)
+
+
+def scored_trial(trial: Trial, held_out: HeldOut) -> Scored:
+    """CRPS of a trial at its held-out values."""
+    crps = crps_of_each(trial.error, trial.spread, held_out)
+    return Scored(*(x.cpu().numpy() for x in (crps, held_out.weight, held_out.group)))
+
+
+def run_round(
+    part: Sample, fillers: Mapping[str, Filler], visible: Record, held_out: HeldOut,
+    seconds: dict[str, list[tuple[float, float]]],
+) -> Round:  # fmt: skip
+    """Try some methods on a sample of the record of the visible values, and log the outcome.
+
+    The processor time of each is added to `seconds`, with the share of the sample in the work of the whole record.
+    """
+    sample, of_sample = part.of(visible, held_out)
+    scores = {}
+    share = work_of(*sample.x.shape) / work_of(*visible.x.shape)
+    for name, filler in fillers.items():
+        begun = time.process_time()
+        trial = run_trial(name, filler, sample, of_sample)
+        seconds.setdefault(name, []).append((share, time.process_time() - begun))
+        scores[name] = scored_trial(trial, of_sample)
+    outcome = Round(len(sample.x), sample.x.shape[1], share, standings(scores))
+    LOG.info(
+        "CRPS on %d of %d times and %d of %d cells: %s",
+        outcome.times, visible.x.shape[0], outcome.cells, visible.x.shape[1],
+        ", ".join(f"{name} {standing.crps:.3f}" for name, standing in outcome.standings.items()),
+    )  # fmt: skip
+    return outcome
+
+
+def expected_seconds(
+    seconds_of: Mapping[str, Sequence[tuple[float, float]]], name: str, default: float, share: float = 1.0
+) -> float:
+    """Processor time of a method on a part with some share of the work of the whole, by a power law.
+
+    `seconds_of` has the times of each method with their shares. The exponent is that of the last two times of the
+    method, or else of most methods; without a time it is `default`. The fit of kriging to the whole takes as long as
+    that to the first sample, for each draw; the one to a later sample begins with the parameters of the sample before,
+    and most of the rest of its time grows with the work.
+    """
+    measured = seconds_of.get(name)
+    if not measured:
+        return default
+    *earlier, (work, seconds) = measured
+    power = PART_CONSTANT if name == KRIGING else 1.0
+    if earlier and earlier[-1][0] < work:
+        before, of_before = earlier[-1]
+        ratio = max(seconds, 1e-3) / max(of_before, 1e-3)
+        power = min(max(math.log(ratio) / math.log(work / before), 0.0), MAX_POWER)
+        if name == KRIGING and share == 1 > work:
+            return earlier[0][1] * DRAWN_TARGETS / DRAWS + seconds / work**MAX_POWER
+    return float(seconds * (share / work) ** power)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,16 +30,18 @@ from fieldcast.fields.quantities import CENTRAL, Quantities
 from fieldcast.geometry import GRID, TRUE_GRID, is_curvilinear
 from fieldcast.inference.gaps import race
 from fieldcast.inference.gaps.race import (
+    DRAWS,
     GROWTH,
+    KRIGING,
     Round,
-    Sample,
     Standing,
+    expected_seconds,
+    run_round,
     samples,
-    standings,
+    scored_trial,
     staying,
-    work_of,
 )
-from fieldcast.inference.quantities import Scored, difference
+from fieldcast.inference.quantities import difference
 from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof, local_kriging
@@ -48,23 +49,21 @@ from fieldcast.models.gaps.held_out import SELECTIONS, SMALL, HeldOut, are_few
 from fieldcast.models.gaps.in_time import pieces
 from fieldcast.models.gaps.local_kriging import VALUE
 from fieldcast.models.gaps.reach import present_variables
-from fieldcast.models.gaps.record import Filler, Parameters, Record
-from fieldcast.models.gaps.trial import ErrorStatistics, Trial, crps_of_each, error_statistics, run_trial
+from fieldcast.models.gaps.record import Filler, Parameters
+from fieldcast.models.gaps.trial import ErrorStatistics, Trial, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.replicas import choose_device
 from fieldcast.models.source_code import code_in
 from fieldcast.runtime import Hurry, Progress, until_interrupted
 
 LOG = logging.getLogger(__name__)
-KRIGING = local_kriging.__name__
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
 PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
 PARAMETER = "parameter."  # beginning of the names of a trial's parameters, and of those of the last round
 # time of a trial whose fit begins with the parameters of another one, as a share of that of the first, and of kriging
 BEGUN, BEGUN_KRIGING = 0.45, 0.75
 FILL = 1.5  # time of the fill of the whole, with its tables, as a multiple of that of such a fit
-# power of the work that the time of a method is proportional to: at most, and of kriging, whose fit has a constant time
-MAX_POWER, PART_CONSTANT = 0.8, 0.5
+LARGEST_SHARE = 0.4  # of the work of the whole, above that of any sample
 RIVAL = 2.0  # distance from the best method, in paired errors, up to which another may be better
 TICK = 1 / 64  # least time of a step [s]: some clocks of processor time advance by so much at once
 LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
@@ -278,18 +277,17 @@ class Comparison:
         In the race, the best method so far is expected to be fitted whole, and the second of them every other time.
         `last` is the time of the last step.
         """
-        whole, rounds, names = work_of(*self.held_out.shape), [], list(tried.finalists)
-        trials = [expected_seconds(tried, name, last) for name in names[len(tried.trials) :]]
+        seconds, rounds, names = tried.seconds, [], list(tried.finalists)
+        trials = [expected_seconds(seconds, name, last) for name in names[len(tried.trials) :]]
         if not names:
             last_round = tried.rounds[-1]
-            racing = staying(tried.rounds, last=False)
-            work = GROWTH * work_of(last_round.times, last_round.cells)
-            while 2 * work < whole and len(racing) > 1:
-                rounds.append(sum(expected_seconds(tried, name, last, work / whole) for name in racing))
-                work *= GROWTH
+            racing, share = staying(tried.rounds, last=False), GROWTH * last_round.share
+            while share < LARGEST_SHARE and len(racing) > 1:
+                rounds.append(sum(expected_seconds(seconds, name, last, share) for name in racing))
+                share *= GROWTH
             names = staying(tried.rounds, last=True)
             names = sorted(names, key=lambda name: last_round.standings[name].crps)[:2]
-            first, *second = (expected_seconds(tried, name, last) for name in names)
+            first, *second = (expected_seconds(seconds, name, last) for name in names)
             trials = [first + sum(second) / 2]
         best = names[0]
         if len(tried.trials) >= len(tried.finalists) > 0:
@@ -299,7 +297,7 @@ class Comparison:
             best = min(crps, key=crps.__getitem__, default=best)
         done = len(tried.of(best))
         begun = BEGUN_KRIGING if best == KRIGING else BEGUN
-        fit = last if done > 1 else begun * expected_seconds(tried, best, last)
+        fit = last if done > 1 else begun * expected_seconds(seconds, best, last)
         fill = FILL * fit + (self.missing * runtime.seconds_of(VALUE) if best == KRIGING else 0.0)
         return [*rounds, *trials, *[fit] * (self.number_of_selections - max(done, 1)), fill]
 
@@ -331,8 +329,9 @@ class Comparison:
         for number, part in enumerate(parts, start=1):
             if number > len(tried.rounds):
                 fillers, found = {name: self.fillers[name] for name in racing}, Parameters()
-                if KRIGING in racing:
-                    fillers[KRIGING], found = self.fitting(KRIGING, tried.of_kriging)
+                if fillers.get(KRIGING) is local_kriging:
+                    start = tried.of_kriging or None
+                    fillers[KRIGING] = partial(local_kriging, fitted=found, start=start, draws=DRAWS)
                 with until_interrupted():
                     outcome = run_round(part, fillers, visible, held_out, tried.seconds)
                 tried.rounds.append(outcome)
@@ -448,33 +447,6 @@ class Comparison:
         return pd.concat(tables, ignore_index=True)
 
 
-def expected_seconds(tried: Tried, name: str, default: float, share: float = 1.0) -> float:
-    """Processor time of a method on a part with some share of the work of the whole, by a power law.
-
-    Its exponent is that of the last two times of the method, or else of most methods; without a time it is `default`.
-    Kriging is fitted to the whole as to the first sample, in constant time; its fit to a later sample begins with the
-    parameters of the one before, and most of the rest of its time grows with the work.
-    """
-    measured = tried.seconds.get(name)
-    if not measured:
-        return default
-    *earlier, (work, seconds) = measured
-    power = PART_CONSTANT if name == KRIGING else 1.0
-    if earlier and earlier[-1][0] < work:
-        before, of_before = earlier[-1]
-        ratio = max(seconds, 1e-3) / max(of_before, 1e-3)
-        power = min(max(math.log(ratio) / math.log(work / before), 0.0), MAX_POWER)
-        if name == KRIGING and share == 1 > work:
-            return earlier[0][1] + seconds / work**MAX_POWER
-    return float(seconds * (share / work) ** power)
-
-
-def scored_trial(trial: Trial, held_out: HeldOut) -> Scored:
-    """CRPS of a trial at its held-out values."""
-    crps = crps_of_each(trial.error, trial.spread, held_out)
-    return Scored(*(x.cpu().numpy() for x in (crps, held_out.weight, held_out.group)))
-
-
 def stretches(
     visible: GappyRecord, held_out: Bool[Tensor, "time column"]
 ) -> tuple[list[int], Int[Tensor, " variable"]]:
@@ -554,31 +526,6 @@ def linear_errors(visible: GappyRecord, held_out: HeldOut) -> Float[Tensor, " he
     return errors
 
 
-def run_round(
-    part: Sample, fillers: Mapping[str, Filler], visible: Record, held_out: HeldOut,
-    seconds: dict[str, list[tuple[float, float]]],
-) -> Round:  # fmt: skip
-    """Try some methods on a sample of the record of the visible values, and log the outcome.
-
-    The processor time of each is added to `seconds`, with the share of the sample in the work of the whole record.
-    """
-    sample, of_sample = part.of(visible, held_out)
-    scores = {}
-    share = work_of(*sample.x.shape) / work_of(*visible.x.shape)
-    for name, filler in fillers.items():
-        begun = time.process_time()
-        trial = run_trial(name, filler, sample, of_sample)
-        seconds.setdefault(name, []).append((share, time.process_time() - begun))
-        scores[name] = scored_trial(trial, of_sample)
-    outcome = Round(len(sample.x), sample.x.shape[1], standings(scores))
-    LOG.info(
-        "CRPS on %d of %d times and %d of %d cells: %s",
-        outcome.times, visible.x.shape[0], outcome.cells, visible.x.shape[1],
-        ", ".join(f"{name} {standing.crps:.3f}" for name, standing in outcome.standings.items()),
-    )  # fmt: skip
-    return outcome
-
-
 def to_file(tried: Tried, lineage: Mapping[str, Any]) -> bytes:
     """All that was tried as the bytes of a file."""
     tensors = {f"{PARAMETER}{name}": x for name, x in tried.of_kriging.items()}
@@ -614,8 +561,8 @@ def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.devi
         values["parameters"] = parameters_in(tensors, f"{number}.{PARAMETER}", device)
         trials.append(Trial(**{**numbers, **values}))
     rounds = [
-        Round(times, cells, {name: Standing(*numbers) for name, numbers in standings.items()})
-        for times, cells, standings in header.get("rounds", ())
+        Round(times, cells, share, {name: Standing(*numbers) for name, numbers in standings.items()})
+        for times, cells, share, standings in header.get("rounds", ())
     ]
     of_kriging = parameters_in(tensors, PARAMETER, device)
     return Tried(

@@ -33,7 +33,7 @@ from fieldcast.models.gaps import local_kriging as kriging_method
 from fieldcast.models.gaps.expectation_maximisation import fit_last, fit_thinned
 from fieldcast.models.gaps.held_out import hold_out_values
 from fieldcast.models.gaps.in_time import elapsed_steps
-from fieldcast.models.gaps.local_kriging import KrigingModel, fit_kriging
+from fieldcast.models.gaps.local_kriging import DRAWN_TARGETS, KrigingModel, fit_kriging
 from fieldcast.models.gaps.low_rank_gaussian import LowRank
 from fieldcast.models.gaps.record import (
     MIN_TIMES,
@@ -68,11 +68,12 @@ def red_noise(
 
 def local_kriging(
     record: Record, streams: RandomStreams | None, fitted: Parameters | None = None,
-    start: Parameters | None = None,
+    start: Parameters | None = None, draws: int = DRAWN_TARGETS,
 ) -> Filling:  # fmt: skip
     """Fill by kriging from the nearest observations in space and time, one variable after another.
 
-    Models in `fitted`, by the number of the variable, are used as they are, and new ones are added.
+    Models in `fitted`, by the number of the variable, are used as they are, and new ones are added. A fit takes so many
+    `draws` of held-out values.
     """
     fitted = {} if fitted is None else fitted
     r, deviation = record.scaled()
@@ -95,7 +96,7 @@ def local_kriging(
             steps = float(reach.e_folding_steps(x, observed, part.segment))
             series = kriging_method.CellSeries(x, observed, step[: len(x)], point[cells])
             begin = None if start is None else KrigingModel.unpacked(start[f"kriging.{v}"])
-            model = fit_kriging(series, held_out.of_cells(cells), distance, steps, start=begin)
+            model = fit_kriging(series, held_out.of_cells(cells), distance, steps, start=begin, draws=draws)
             fitted[f"kriging.{v}"] = model.packed()
     # not before the fits, whose tables are as large
     mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)

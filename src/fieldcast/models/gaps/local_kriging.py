@@ -300,7 +300,7 @@ MIN_TARGETS = 50  # smallest number of held-out values with a weight for which t
 def fit_kriging(
     series: CellSeries, held_out: HeldOut, e_folding_distance: float, e_folding_steps: float,
     bounds: Float[np.ndarray, "4 2"] = BOUNDS, smoothness: Sequence[float] = SMOOTHNESS,
-    start: KrigingModel | None = None,
+    start: KrigingModel | None = None, draws: int = DRAWN_TARGETS,
 ) -> KrigingModel:  # fmt: skip
     """The model that maximises the likelihood of held-out values.
 
@@ -318,6 +318,8 @@ def fit_kriging(
         The nu to choose from, the first guess in the middle.
     start
         The model of a similar series, from which the search begins, with its nu; by default the first guess.
+    draws
+        Number of draws of held-out values, in proportion to their weights.
     """
     first_guess = [e_folding_distance, e_folding_steps, *INITIAL_NUGGET_AND_POWER]
     if start is not None:
@@ -329,7 +331,7 @@ def fit_kriging(
     if int(held_out.weight.count_nonzero()) < MIN_TARGETS:
         return KrigingModel(KrigingModel.of(theta, nu).correlation)
     repeats = torch.zeros_like(series.observed, dtype=torch.int16)
-    repeats[held_out.time, held_out.cell] = draws_per_value(held_out.weight).to(repeats)
+    repeats[held_out.time, held_out.cell] = draws_per_value(held_out.weight, draws).to(repeats)
     visible = series._replace(observed=series.observed & ~held_out.mask)
     for tried in ((nu,), smoothness)[start is not None :]:  # the neighbours depend on the correlation
         c = KrigingModel.of(theta, smoothness[len(smoothness) // 2]).correlation
@@ -344,10 +346,10 @@ def fit_kriging(
     return KrigingModel.of(theta, nu)
 
 
-def draws_per_value(weight: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Count the draws of each value among `DRAWN_TARGETS` in proportion to the weights (systematic sampling)."""
+def draws_per_value(weight: Float[Tensor, " n"], draws: int = DRAWN_TARGETS) -> Int[Tensor, " n"]:
+    """Count how often each value is drawn, in proportion to the weights (systematic sampling)."""
     total = weight.cpu().cumsum(0)
-    position = (torch.arange(DRAWN_TARGETS, dtype=total.dtype) + 0.5) / DRAWN_TARGETS * total[-1]
+    position = (torch.arange(draws, dtype=total.dtype) + 0.5) / draws * total[-1]
     return torch.bincount(torch.searchsorted(total, position, right=True), minlength=len(weight))
 
 
