@@ -117,7 +117,9 @@ def test_a_method_gains_on_the_best_one_not_on_one_that_it_has_overtaken_too() -
     assert "other" not in staying(rounds(*curves), last=True)
 
 
-@pytest.mark.parametrize("size", [(4018, 1512), (9131, 12544), (30000, 9), (40, 60000), (1000, 4096)])
+@pytest.mark.parametrize(
+    "size", [(360, 10512), (4018, 1512), (9131, 12544), (30000, 9), (40, 60000), (1000, 4096)]
+)
 def test_each_sample_has_a_quarter_of_the_work_of_the_next(size: tuple[int, int]) -> None:
     sizes = sample_sizes(*size)
     *work, whole = np.array([work_of(*each) for each in (*sizes, size)])
@@ -127,6 +129,13 @@ def test_each_sample_has_a_quarter_of_the_work_of_the_next(size: tuple[int, int]
     for t, c in sizes:
         least = race.MIN_TIMES_LAST if (t, c) == sizes[-1] else race.MIN_TIMES
         assert min(least, size[0]) <= t <= size[0] and min(race.MIN_CELLS, size[1]) <= c <= size[1]
+
+
+def test_samples_of_nearly_the_same_work_promise_no_larger_gain_than_usual_ones() -> None:
+    """A distance of .3 and then .13: at most .646 of the change is left, not 1.21, by the root of the work."""
+    before, now = rounds({"best": 0.1, "other": 0.4}, {"best": 0.1, "other": 0.23})
+    assert 0.13 - race.MAX_SLOWING * 0.17 > ERROR > 0.13 - 1.21 * 0.17
+    assert staying([before._replace(share=0.125), now], last=True) == ["best"]
 
 
 def test_a_small_record_has_no_samples() -> None:

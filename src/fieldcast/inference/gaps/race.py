@@ -13,7 +13,7 @@ method therefore leaves only if
 after the last round also if it ties with a method of less work, D <= e <= MAX_TIE CRPS, unless it has just come
 closer, or if it comes closer too slowly to win: if D > e still, and
 
-    D - s (D' - D) > e,    s = (w^-1/2 - 1) / (w'^-1/2 - w^-1/2),
+    D - s (D' - D) > e,    s = (w^-1/2 - 1) / (w'^-1/2 - w^-1/2), at most `MAX_SLOWING`,
 
 with D' its distance in the round before from the method that is the best now, and w' and w the shares of the two
 samples in the work of the whole record. A method that is not behind in the round before leaves if D > `FAR` e. All that
@@ -60,6 +60,9 @@ MIN_CELLS, MIN_OBSERVED = 250, 50
 # hardly longer than their number better than the whole, and are ahead there without reason
 MIN_TIMES, MIN_TIMES_LAST = 100, 300
 MIN_SHRINKAGE = 1 / 3  # share by which a distance shrinks between two rounds if the curves may cross
+# largest s: that of the last two samples of a large record; a doubled stretch makes two samples more alike, and what
+# changes between them is chance
+MAX_SLOWING = (1 - LAST**-0.5) / (GROWTH**0.5 - 1)
 FAR = 2  # distance over the paired error of a method that is not behind in the round before, but cannot win
 MAX_TIE = 0.05  # largest paired error of methods that tie, as a share of the CRPS
 MIN_GAPS = 5  # number of held-out gaps of equal weight up to which the stretch of a sample is lengthened
@@ -252,7 +255,7 @@ def may_win(name: str, rounds: Sequence[Round]) -> bool:
     now, best = standings[name], min(standings, key=lambda name: standings[name].crps)
     gain = before[name].crps - before[best].crps - now.distance
     first, last = (each.share**-0.5 for each in rounds[-2:])
-    least = now.distance - max(gain, 0.0) * (last - 1) / (first - last)
+    least = now.distance - max(gain, 0.0) * min((last - 1) / (first - last), MAX_SLOWING)
     return least <= (1 if before[name].behind else FAR) * now.error
 
 
