@@ -33,9 +33,11 @@ set of frequencies, so that their spread at one place has a sampling error of so
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from multiprocessing.pool import ThreadPool
 from typing import NamedTuple
 
 import numpy as np
@@ -195,8 +197,8 @@ def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slic
 
 def targets(
     series: CellSeries, c: Correlation, requested: Bool[Tensor, "time cell"], times: slice, reached: slice
-) -> Iterator[Targets]:
-    """The requested values of some times with their nearest observations, in blocks."""
+) -> Iterator[Callable[[], Targets]]:
+    """The requested values of some times, in blocks, each a function that looks up their nearest observations."""
     cells, of_requested = requested.shape[1], requested[times].flatten().nonzero()[:, 0].cpu()
     observations = series.observed[reached].flatten().nonzero()[:, 0].cpu()
     of_requested, observations = of_requested + times.start * cells, observations + reached.start * cells
@@ -209,14 +211,15 @@ def targets(
     for some in pieces(len(observations), TABLES):
         places[some] = c.scaled(coordinates(observations[some] // cells, observations[some] % cells))
     tree = cKDTree(places)
-    for numbers in of_requested.split(TARGETS_PER_BLOCK):
+
+    def block(numbers: Int[Tensor, " target"]) -> Targets:
         time, cell = numbers // cells, numbers % cells
-        _, nearest = tree.query(
-            c.scaled(coordinates(time, cell)).numpy(), NEIGHBOURS, workers=torch.get_num_threads()
-        )
-        near = torch.from_numpy(nearest)  # the tree gives `count` where there are fewer than K
+        near = torch.from_numpy(tree.query(c.scaled(coordinates(time, cell)).numpy(), NEIGHBOURS)[1])
+        # the tree gives `count` where there are fewer than K
         exists, near = near < count, observations[near.clamp(max=len(observations) - 1)]
-        yield Targets(*(index.to(device) for index in (time, cell, near // cells, near % cells, exists)))
+        return Targets(*(index.to(device) for index in (time, cell, near // cells, near % cells, exists)))
+
+    yield from (partial(block, numbers) for numbers in of_requested.split(TARGETS_PER_BLOCK))
 
 
 def join_blocks(blocks: Iterable[Targets]) -> list[Targets]:
@@ -265,24 +268,35 @@ def predict(
     mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
     members: Float[Tensor, "time members cell"],
 ) -> None:  # fmt: skip
-    """Set the requested values of `mean`, `spread` and `members`."""
+    """Set the requested values of `mean`, `spread` and `members`, a block in each thread."""
     c = model.correlation
     field = None if streams is None else UnconditionalField.of(c, series, streams)
-    with Progress(total=int(requested.count_nonzero()), unit=VALUE) as bar:
+
+    def fill(
+        z: Float[Tensor, "time members cell"] | None, first: int, of_block: Callable[[], Targets]
+    ) -> int:
+        block = of_block()
+        conditional = block.conditional(series, model, torch.float32)
+        mean[block.time, block.cell] = conditional.mean.to(mean)
+        spread[block.time, block.cell] = conditional.variance.sqrt().to(spread)
+        if z is not None:
+            near = z[block.near_time - first, :, block.near_cell] * block.exists[..., None]
+            draw = z[block.time - first, :, block.cell]
+            draw = draw - torch.einsum("tk, tkm -> tm", conditional.weights.to(z), near)
+            error = conditional.inflation.sqrt()[:, None] * draw
+            members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)
+        return len(block.time)
+
+    total, threads = (
+        int(requested.count_nonzero()),
+        torch.get_num_threads() if mean.device.type == "cpu" else 1,
+    )
+    with Progress(total=total, unit=VALUE) as bar, one_thread(), ThreadPool(threads) as pool:
         for times, reached in windows(series.step, c):
             z = None if field is None else field(series, reached)
-            for block in targets(series, c, requested, times, reached):
-                conditional = block.conditional(series, model, torch.float32)
-                mean[block.time, block.cell] = conditional.mean.to(mean)
-                spread[block.time, block.cell] = conditional.variance.sqrt().to(spread)
-                if z is not None:
-                    first = reached.start
-                    near = z[block.near_time - first, :, block.near_cell] * block.exists[..., None]
-                    draw = z[block.time - first, :, block.cell]
-                    draw = draw - torch.einsum("tk, tkm -> tm", conditional.weights.to(z), near)
-                    error = conditional.inflation.sqrt()[:, None] * draw
-                    members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)
-                bar.update(len(block.time))
+            blocks = targets(series, c, requested, times, reached)
+            for count in pool.imap_unordered(partial(fill, z, reached.start), blocks):
+                bar.update(count)
 
 
 # Parameters of kriging from the nearest observations, by the likelihood of held-out values; see `local_kriging`.
@@ -336,7 +350,7 @@ def fit_kriging(
     for tried in ((nu,), smoothness)[start is not None :]:  # the neighbours depend on the correlation
         c = KrigingModel.of(theta, smoothness[len(smoothness) // 2]).correlation
         blocks = join_blocks(
-            block
+            block()
             for times, reached in windows(series.step, c)
             for block in targets(visible, c, repeats > 0, times, reached)
         )
@@ -396,7 +410,7 @@ def log_prob(
 def one_thread() -> Iterator[None]:
     """Compute with one thread: for tables so small that several threads mostly wait for each other.
 
-    Two of them take twice the time on idle cores, and five times on busy ones.
+    On busy cores two of them took twenty times as long to solve the systems of a block.
     """
     count = torch.get_num_threads()
     torch.set_num_threads(1)
