@@ -263,6 +263,8 @@ def explore(file: str, where: str | None) -> None:
 
     exploration = look_at(file, where=where)
     folder = folder_of(file)
+    if folder.exists():
+        click.echo(f"'{folder}' has an earlier look at this file, which is replaced.", err=True)
     write_atomically(folder / EXPLORED, os.path.abspath(file))
     click.echo(exploration.text(exploration.save(folder)))
 

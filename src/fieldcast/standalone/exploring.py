@@ -517,6 +517,10 @@ def explore_readings(data: str | pd.DataFrame, notes: list[str], seed: int, devi
         ("region", f"{table['latitude'].min():g} to {table['latitude'].max():g} °N, "
          f"{table['longitude'].min():g} to {table['longitude'].max():g} °E"),
     ]  # fmt: skip
+    if "elevation" in table:
+        notes.append(
+            "The elevation of the stations is not used here: it is with an elevation model, --dem FILE."
+        )
     file, each = shlex.quote(path) if path else "FILE.csv", "pass" if tracks else "station"
     about = "the same fields, or by --resolution and --like others" if outcome.data is not None else "fields"
     about = f"fields from all readings, of which {text} are used here" if text else about
