@@ -91,7 +91,7 @@ def state() -> str:
 
 
 def counts_of(progress: Progress) -> str:
-    """How many steps of a loop are done."""
+    """Number of steps of a loop that are done, and of all."""
     bar = progress.format_dict
     total = f" of {bar['total']}" if bar["total"] else ""
     return f"{bar['n']}{total} {bar['unit']}s"
