@@ -210,8 +210,10 @@ def dineof(
     field = (x - mean).masked_fill_(~visible, 0.0)
     tolerance, relaxation = (QUICK_TOLERANCE, RELAXATION) if quick else (TOLERANCE, 1.0)
     errors: list[float] = []
-    tried, basis, total = sorted({*numbers_of_modes(largest), largest}), None, 0
-    best, kept = len(tried) - 1, field if not search else torch.empty_like(field)
+    tried, basis, total = numbers_of_modes(largest), None, 0
+    if not search and tried[-1] < largest:
+        tried.append(largest)
+    best, kept = len(tried) - 1, torch.empty_like(field) if search else field
     for modes in Progress(tried, unit="number of modes"):
         _, basis, number = iterate_to_convergence(
             field, visible, modes, tolerance * deviation, basis, relaxation
