@@ -65,7 +65,7 @@ def test_a_table_without_units_is_told_where_to_write_them(caplog: pytest.LogCap
     readings = table(pd.date_range("2001-01-01", periods=4))
     assert Gauges.read(readings, None, WHERE).units == {"t": "1"}
     assert (
-        "names no units, and the result has 1: write them into the headings, as in `t2m [degC]`"
+        "names no units, so the result has the unit 1: write them into the headings, as in `t2m [degC]`"
         in caplog.text
     )
     caplog.clear()

@@ -94,7 +94,7 @@ def test_a_method_is_fitted_whole_if_its_error_falls_by_the_root_of_the_work_bel
     assert curves[-1]["other"] > 0.1 + ERROR
     assert (limit + 0.2 / 8 <= 0.1 + ERROR) == whole
     assert staying(rounds(*curves), last=False) == ["best", "other"]
-    assert staying(rounds(*curves), last=True) == ["best", "other"] if whole else ["best"]
+    assert staying(rounds(*curves), last=True) == (["best", "other"] if whole else ["best"])
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,12 @@ def test_the_samples_of_a_record_with_few_gaps_have_more_times(early: None) -> N
     few = torch.isin(held_out.group, numbers[:: len(numbers) // (race.MIN_GAPS - 1)][: race.MIN_GAPS - 1])
     parts = samples(visible, replace(held_out, weight=held_out.weight * few))
     lengths = [part.times.stop - part.times.start for part in parts]
-    assert lengths[1] > 500 / 2 and lengths[0] > lengths[1] / 2
+    most = race.LARGEST_DOUBLED * race.work_of(*visible.x.shape)
+    assert all(
+        race.work_of(length, len(part.cells)) <= most for length, part in zip(lengths, parts, strict=True)
+    )
+    assert 2 * lengths[1] >= 500 or race.work_of(2 * lengths[1], len(parts[1].cells)) > most
+    assert lengths[0] > lengths[1] / 2
     for part, usual in zip(parts, samples(visible, held_out), strict=True):
         assert (
             torch.equal(part.cells, usual.cells)
@@ -278,7 +283,7 @@ def test_the_cells_of_a_sample_are_spread_over_the_domain_with_all_variables_of_
     y, x = np.mgrid[:16, :16].reshape(2, -1)
     points = np.stack([x, y, 0 * x], axis=1) / 100
     both = np.concatenate([points, points])
-    cells = race.spread(torch.arange(512), 2 * number, both).numpy()
+    cells = race.thinned_cells(torch.arange(512), 2 * number, both).numpy()
     assert len(cells) == 2 * number and np.array_equal(cells[:number] + 256, cells[number:])
     places = cells[:number]
     quarters = np.bincount(2 * (y[places] // 8) + x[places] // 8, minlength=4)

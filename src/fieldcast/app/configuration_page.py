@@ -69,7 +69,7 @@ packages instead of 180; `pip install 'dist/fieldcast-0.2.0-py3-none-any.whl[mlf
 | `era5` | ERA5 from the cloud, and other URLs `gs://...` |
 | `s3` | URLs `s3://...` |
 | `dask` | `--runner fieldcast.app.dask.DaskRunner` |
-| `mlflow` | the history of runs; without it runs are not recorded, which they say where an address is given |
+| `mlflow` | the history of runs; without it runs are not recorded; a run says so only if the address of a server is set |
 | `viz` | the graph, `kedro viz run` |
 | `export` | `fieldcast export` |
 | `gpu` | GPU utilisation in the history of runs |

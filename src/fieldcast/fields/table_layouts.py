@@ -416,10 +416,11 @@ def with_places(
     wide = "station" not in table
     rest = [name for name in table if name not in NAMES and not NO_VARIABLE.search(plain(name))]
     ids = [str(name) for name in rest] if wide else identities(table["station"]).unique().tolist()
-    units = dict.fromkeys(ids, "")
-    if wide and all(map(units_in, rest)):
-        ids = [without_units(name) for name in rest]
-        units = {station: units_in(name) or "" for station, name in zip(ids, rest, strict=True)}
+    units: list[str | None] = [None] * len(rest)
+    if wide and all(str(name).rstrip().endswith("]") for name in rest):
+        plainly = [without_units(name) for name in rest]
+        if len({*plainly}) == len(rest):
+            ids, units = plainly, [units_in(name) for name in rest]
     list_name, of_stations = list_of_stations(places, ids, where, columns, crs)
     if of_stations is None:
         require(table, "latitude", where)
@@ -431,9 +432,9 @@ def with_places(
                 station=station,
                 variable=value_name,
                 value=table[name],
-                **({"units": units[station]} if units[station] and "units" not in others else {}),
+                **({"units": unit} if unit and "units" not in others else {}),
             )
-            for station, name in zip(ids, rest, strict=True)
+            for station, name, unit in zip(ids, rest, units, strict=True)
         ]
         LOG.info("%s: a column for each of %d stations, which are in %s.", where, len(ids), list_name)
         table = pd.concat(parts, ignore_index=True)

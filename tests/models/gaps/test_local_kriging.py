@@ -185,3 +185,33 @@ def test_only_requested_values_are_filled_and_segments_do_not_see_each_other() -
         )
         means.append(mean)
     assert torch.equal(means[0][:20], means[1][:20]) and not torch.equal(means[0][20:], means[1][20:])
+
+
+def test_blocks_in_several_threads_give_the_numbers_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_kriging, "TARGETS_PER_BLOCK", 7)
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.standard_normal((30, 12)).astype(np.float32))
+    observed = torch.from_numpy(rng.random((30, 12)) < 0.5)
+    angle = torch.linspace(0, 0.2, 12, dtype=torch.float64)
+    points = torch.stack([angle.cos(), angle.sin(), torch.zeros_like(angle)], dim=1)
+    series = CellSeries(x, observed, torch.arange(30, dtype=torch.float64), points)
+    model = KrigingModel(Correlation(0.1, 3.0, 0.05, 1.5), 0.25)
+    streams = RandomStreams(0, torch.arange(30), 2)
+    results, before = [], torch.get_num_threads()
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        filled = torch.zeros(30, 12), torch.zeros(30, 12), torch.zeros(30, 2, 12)
+        try:
+            predict(series, model, ~observed, streams, *filled)
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+        results.append(filled)
+    assert all(map(torch.equal, *results)) and bool(results[0][2][~observed[:, None].expand(-1, 2, -1)].all())
+
+    def fail(*_: object) -> None:
+        raise ValueError("in a block")
+
+    monkeypatch.setattr(local_kriging.Targets, "conditional", fail)
+    with pytest.raises(ValueError, match="in a block"):
+        predict(series, model, ~observed, None, *filled)

@@ -16,9 +16,9 @@ closer, or if it comes closer too slowly to win: if D > e still, and
     D - s (D' - D) > e,    s = (w^-1/2 - 1) / (w'^-1/2 - w^-1/2), at most `MAX_SLOWING`,
 
 with D' its distance in the round before from the method that is the best now, and w' and w the shares of the two
-samples in the work of the whole record. A method that is not behind in the round before leaves if D > `FAR` e. All that
-are left are fitted to the whole record. An error that a longer record lowers falls as some power of the work, at least
-its root: the change that is left is at most s times that of the last round.
+samples in the work of the whole record. A method that is not behind in the round before leaves if
+D - s max(D' - D, 0) > `FAR` e. All that are left are fitted to the whole record. An error that a longer record lowers
+falls as some power of the work, at least its root: the change that is left is at most s times that of the last round.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ KRIGING = local_kriging.__name__
 GROWTH = 4  # factor from the work of a sample to that of the next
 LAST = 8  # work of the record over that of the last sample, which has at least `LAST_WORK` or a quarter of the whole
 MIN_ROUNDS = 2  # least number of samples
+LARGEST, LARGEST_DOUBLED = (
+    0.3,
+    0.5,
+)  # largest share of a sample in the work of the record, and of a doubled stretch
 # least work of the first of more samples than that, and of the last one, in values
 FIRST_WORK, LAST_WORK = 2**17, 2**19
 # number of cells whose work is that of a time by itself: a step of a filter, a factorisation
@@ -138,7 +142,8 @@ def sample_sizes(
         c = max(c / f, least_cells)
         t = min(max(work / (c + b), least), t)
         c = min(max(work / t - b, least_cells), c * f)
-        if work_of(t, c) > GROWTH**0.5 * work or (len(sizes) >= MIN_ROUNDS and work < FIRST_WORK):
+        too_large = work_of(t, c) > min(GROWTH**0.5 * work, LARGEST * work_of(times, cells))
+        if too_large or (len(sizes) >= MIN_ROUNDS and work < FIRST_WORK):
             return sizes[::-1] if len(sizes) >= fewest else []
         sizes.append((round(t), round(c)))
         q, least = GROWTH, least_times
@@ -149,7 +154,7 @@ def samples(record: Record, held_out: HeldOut, fewest: int = MIN_ROUNDS) -> list
 
     No gap counts more than the mean one there: a heavy gap would draw all samples to itself. A stretch whose
     weight lies in less than `MIN_GAPS` held-out gaps, which hardly tell methods apart, is doubled until it has so many,
-    inside the next sample.
+    inside the next sample, or `LARGEST_DOUBLED` of the work. There are none if one holds no held-out value.
     """
     times, cells = record.x.shape
     part = Sample(slice(0, times), torch.arange(cells, device=record.x.device))
@@ -157,11 +162,16 @@ def samples(record: Record, held_out: HeldOut, fewest: int = MIN_ROUNDS) -> list
     observed, evened = float(record.observed.float().mean()), with_even_gaps(held_out)
     for least, number in sample_sizes(times, cells, observed, fewest)[::-1]:
         within, length = part.times, least
-        thinned = spread(part.cells, number, record.columns.points)
+        thinned = thinned_cells(part.cells, number, record.columns.points)
         part = Sample(densest(within, length, thinned, evened), thinned)
-        while 2 * length < within.stop - within.start and effective_gaps(held_out.within(*part)) < MIN_GAPS:
+        longest = min(
+            within.stop - within.start, int(LARGEST_DOUBLED * work_of(times, cells) / work_of(1, number))
+        )
+        while 2 * length < longest and effective_gaps(held_out.within(*part)) < MIN_GAPS:
             length *= 2
             part = Sample(densest(within, length, thinned, evened), thinned)
+        if not held_out.within(*part).weight.any():
+            return []
         parts.append(part)
     return parts[::-1]
 
@@ -191,7 +201,7 @@ def densest(within: slice, length: int, cells: Int[Tensor, " some"], held_out: H
     return slice(begin, begin + length)
 
 
-def spread(
+def thinned_cells(
     cells: Int[Tensor, " some"], number: int, points: Float[np.ndarray, "cell 3"]
 ) -> Int[Tensor, " fewer"]:
     """About so many of some cells, evenly spread in space; all variables of a place stay together.

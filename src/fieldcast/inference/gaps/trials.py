@@ -33,6 +33,7 @@ from fieldcast.inference.gaps.race import (
     DRAWS,
     GROWTH,
     KRIGING,
+    LARGEST_DOUBLED,
     Round,
     Standing,
     expected_seconds,
@@ -63,7 +64,6 @@ PARAMETER = "parameter."  # beginning of the names of a trial's parameters, and 
 # time of a trial whose fit begins with the parameters of another one, as a share of that of the first, and of kriging
 BEGUN, BEGUN_KRIGING = 0.45, 0.75
 FILL = 1.5  # time of the fill of the whole, with its tables, as a multiple of that of such a fit
-LARGEST_SHARE = 0.4  # of the work of the whole, above that of any sample
 RIVAL = 2.0  # distance from the best method, in paired errors, up to which another may be better
 TICK = 1 / 64  # least time of a step [s]: some clocks of processor time advance by so much at once
 LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
@@ -282,7 +282,7 @@ class Comparison:
         if not names:
             last_round = tried.rounds[-1]
             racing, share = staying(tried.rounds, last=False), GROWTH * last_round.share
-            while share < LARGEST_SHARE and len(racing) > 1:
+            while share <= LARGEST_DOUBLED and len(racing) > 1:
                 rounds.append(sum(expected_seconds(seconds, name, last, share) for name in racing))
                 share *= GROWTH
             names = staying(tried.rounds, last=True)

@@ -49,6 +49,8 @@ class DineofResult:
         Number of modes n.
     errors
         Root mean square error at the held-out values with 1, 2, ... modes.
+    error
+        That of the number of modes.
     axes
         The modes V_n^T.
     mean
@@ -62,6 +64,7 @@ class DineofResult:
     values: Float[Tensor, "time cell"]
     modes: int
     errors: Float[Tensor, " tried"]
+    error: float
     axes: Float[Tensor, "mode cell"]
     mean: Float[Tensor, ""]
     iterations: int
@@ -136,7 +139,8 @@ def fill_by_axes(
     """Fill times by the axes of another record, as the quick method fills those of that one.
 
     Each time is filled with the truncated decompositions X V_n V_n^T of 1, 2, ... leading axes, the last ones. Ended
-    at a difference, the iterations are a regularised least-squares fit of the observed values by the axes.
+    at a difference, over all times that are given, the iterations are a regularised least-squares fit of the observed
+    values by the axes.
     """
     filled, missing = (x - mean).masked_fill_(~observed, 0.0), ~observed
     count = max(int(missing.count_nonzero()), 1)
@@ -191,9 +195,9 @@ def dineof(
     held_out
         Observed values that cross-validation holds out.
     largest
-        Largest number of modes to try.
+        Largest number of modes.
     search
-        Whether to try smaller ones.
+        Whether to take the best number up to it; otherwise it is taken, by way of smaller ones.
     quick
         Whether to take fewer iterations than the published method, see the module.
     """
@@ -236,6 +240,7 @@ def dineof(
         torch.where(observed, x, kept, out=kept),
         tried[best],
         torch.tensor(errors, dtype=torch.float64),
+        errors[best],
         axes,
         mean,
         total + number,

@@ -142,8 +142,8 @@ def dineof(
         modes = None if start is None else len(start["axes"])
         filled = dineof_method.fill_by_dineof(r.x, r.observed, modes, quick=True)
         values = filled.values
-        fitted |= {"axes": filled.axes, "mean": filled.mean, "error": filled.errors.min().to(r.x)}
-        fitted["difference"] = torch.tensor(filled.difference)
+        fitted |= {"axes": filled.axes, "mean": filled.mean}
+        fitted |= {name: torch.tensor(getattr(filled, name)).to(r.x) for name in ("error", "difference")}
     error = (fitted["error"] * deviation).repeat(len(r.x), 1)
     return independent(record, values.mul_(deviation), error, streams)
 

@@ -214,7 +214,8 @@ def targets(
 
     def block(numbers: Int[Tensor, " target"]) -> Targets:
         time, cell = numbers // cells, numbers % cells
-        near = torch.from_numpy(tree.query(c.scaled(coordinates(time, cell)).numpy(), NEIGHBOURS)[1])
+        places, workers = c.scaled(coordinates(time, cell)).numpy(), 1 if device.type == "cpu" else -1
+        near = torch.from_numpy(tree.query(places, NEIGHBOURS, workers=workers)[1])
         # the tree gives `count` where there are fewer than K
         exists, near = near < count, observations[near.clamp(max=len(observations) - 1)]
         return Targets(*(index.to(device) for index in (time, cell, near // cells, near % cells, exists)))
@@ -291,12 +292,17 @@ def predict(
         int(requested.count_nonzero()),
         torch.get_num_threads() if mean.device.type == "cpu" else 1,
     )
-    with Progress(total=total, unit=VALUE) as bar, one_thread(), ThreadPool(threads) as pool:
-        for times, reached in windows(series.step, c):
-            z = None if field is None else field(series, reached)
-            blocks = targets(series, c, requested, times, reached)
-            for count in pool.imap_unordered(partial(fill, z, reached.start), blocks):
-                bar.update(count)
+    with Progress(total=total, unit=VALUE) as bar, one_thread():
+        pool = ThreadPool(threads)
+        try:
+            for times, reached in windows(series.step, c):
+                z = None if field is None else field(series, reached)
+                blocks = targets(series, c, requested, times, reached)
+                for count in pool.imap_unordered(partial(fill, z, reached.start), blocks):
+                    bar.update(count)
+        finally:  # after an error, too, no thread writes on
+            pool.terminate()
+            pool.join()
 
 
 # Parameters of kriging from the nearest observations, by the likelihood of held-out values; see `local_kriging`.

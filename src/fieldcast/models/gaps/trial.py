@@ -194,9 +194,8 @@ def fit_error_variances(
     variances = []
     for source in sources:
         index = source.nonzero()[:, 0]
-        index = index[
-            evenly(len(index), MAX_ERRORS).to(index)
-        ]  # before copies of millions of values are made
+        # before copies of millions of values are made; `error_variance` takes as many
+        index = index[evenly(len(index), MAX_ERRORS).to(index)]
         variances.append(
             error_variance(
                 error[index],
