@@ -268,7 +268,7 @@ def test_the_samples_of_a_record_with_few_gaps_have_more_times(early: None) -> N
     assert all(
         race.work_of(length, len(part.cells)) <= most for length, part in zip(lengths, parts, strict=True)
     )
-    assert 2 * lengths[1] >= 500 or race.work_of(2 * lengths[1], len(parts[1].cells)) > most
+    assert 2 * lengths[1] >= 500 or race.work_of(2 * lengths[1], len(parts[1].cells)) > 0.99 * most
     assert lengths[0] > lengths[1] / 2
     for part, usual in zip(parts, samples(visible, held_out), strict=True):
         assert (
