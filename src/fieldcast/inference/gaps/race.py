@@ -167,7 +167,7 @@ def samples(record: Record, held_out: HeldOut, fewest: int = MIN_ROUNDS) -> list
         longest = min(
             within.stop - within.start, int(LARGEST_DOUBLED * work_of(times, cells) / work_of(1, number))
         )
-        while 2 * length < longest and effective_gaps(held_out.within(*part)) < MIN_GAPS:
+        while 2 * length <= longest and effective_gaps(held_out.within(*part)) < MIN_GAPS:
             length *= 2
             part = Sample(densest(within, length, thinned, evened), thinned)
         if not held_out.within(*part).weight.any():
