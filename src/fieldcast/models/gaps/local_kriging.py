@@ -59,7 +59,8 @@ SMOOTHNESS = tuple(MATERN)
 REACH_IN_TAU = 4.0  # range of the search for observations before and after a window of times, in units of tau
 MIN_NUGGET = 1e-3  # lower limit of n
 MISFIT_LIMITS = 0.05, 50.0  # lower and upper limit of y^T C^-1 y / K
-TARGETS_PER_BLOCK = 2**11  # values that are predicted together
+TARGETS_PER_BLOCK = 2**9  # values that a thread predicts together
+FITTED_PER_BLOCK = 2**11  # values whose likelihood is computed together
 VALUE = "value"  # unit of the progress of the prediction
 WAVES = 500  # number of waves in an unconditional field
 
@@ -226,7 +227,7 @@ def targets(
 def join_blocks(blocks: Iterable[Targets]) -> list[Targets]:
     """Regroup values into full blocks: most windows have few values, and each block has a fixed cost."""
     joined = [torch.cat(tensors) for tensors in zip(*blocks, strict=True)]
-    split = (tensor.split(TARGETS_PER_BLOCK) for tensor in joined)
+    split = (tensor.split(FITTED_PER_BLOCK) for tensor in joined)
     return [Targets(*tensors) for tensors in zip(*split, strict=True)]
 
 
