@@ -289,11 +289,8 @@ def predict(
             members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)
         return len(block.time)
 
-    total, threads = (
-        int(requested.count_nonzero()),
-        torch.get_num_threads() if mean.device.type == "cpu" else 1,
-    )
-    with Progress(total=total, unit=VALUE) as bar, one_thread():
+    threads = torch.get_num_threads() if mean.device.type == "cpu" else 1
+    with Progress(total=int(requested.count_nonzero()), unit=VALUE) as bar, one_thread():
         pool = ThreadPool(threads)
         try:
             for times, reached in windows(series.step, c):
@@ -417,7 +414,7 @@ def log_prob(
 def one_thread() -> Iterator[None]:
     """Compute with one thread: for tables so small that several threads mostly wait for each other.
 
-    On busy cores two of them took twenty times as long to solve the systems of a block.
+    On busy cores two of them take many times as long to solve the systems of a block.
     """
     count = torch.get_num_threads()
     torch.set_num_threads(1)
