@@ -10,9 +10,8 @@ from torch.utils._pytree import tree_leaves
 
 from fieldcast.models.gaps import dineof, fillers, in_time, local_kriging, reach
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.local_kriging import one_thread
 from fieldcast.models.gaps.reach import Columns
-from fieldcast.models.gaps.record import Record
+from fieldcast.models.gaps.record import LARGE, Record, one_thread
 
 TIMES, CELLS = 300, 120
 
@@ -91,8 +90,12 @@ def test_one_thread_is_for_a_while() -> None:
     count = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        with one_thread():
-            assert torch.get_num_threads() == 1
+        with one_thread() as given:
+            assert torch.get_num_threads() == 1 and given == 3
+            with one_thread(LARGE) as inside:
+                assert inside == 3
+        with one_thread(LARGE + 1):
+            assert torch.get_num_threads() == 3
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(count)

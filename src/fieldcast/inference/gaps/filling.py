@@ -53,7 +53,7 @@ from fieldcast.models.gaps.fillers import FILLERS, local_kriging
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.in_time import gap_lengths, pieces
 from fieldcast.models.gaps.observation_error import with_spread_of_observed
-from fieldcast.models.gaps.record import Filling, Parameters
+from fieldcast.models.gaps.record import Filling, Parameters, one_thread
 from fieldcast.models.gaps.trial import ErrorStatistics, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.runtime import Progress
@@ -153,7 +153,8 @@ def fill(
     best, parameters = tried.best, Parameters()
     steps = len(tried.rounds) + len(tried.trials) + 1
     work = [*[0.0] * (steps - 1), tried.fill_seconds] if tried.fill_seconds else None
-    with Progress(total=steps, initial=steps - 1, unit="step", work=work):
+    bar = Progress(total=steps, initial=steps - 1, unit="step", work=work)
+    with bar, one_thread(math.prod(comparison.held_out.shape)):
         gappy = comparison.record().with_latent_values(parameters)
         trust.check_names([variable.name for variable in gappy.own])
         fit = StoredFit(

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -49,6 +48,7 @@ from torch import Tensor
 
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.in_time import TABLES, pieces
+from fieldcast.models.gaps.record import one_thread
 from fieldcast.models.gaussian.covariance_terms import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
 from fieldcast.runtime import Progress
@@ -289,9 +289,8 @@ def predict(
             members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)
         return len(block.time)
 
-    threads = torch.get_num_threads() if mean.device.type == "cpu" else 1
-    with Progress(total=int(requested.count_nonzero()), unit=VALUE) as bar, one_thread():
-        pool = ThreadPool(threads)
+    with Progress(total=int(requested.count_nonzero()), unit=VALUE) as bar, one_thread() as threads:
+        pool = ThreadPool(threads if mean.device.type == "cpu" else 1)
         try:
             for times, reached in windows(series.step, c):
                 z = None if field is None else field(series, reached)
@@ -408,17 +407,3 @@ def log_prob(
         terms = variance.log() + error.square() / variance
         total = total + (repeats[block.time, block.cell] * terms).sum()
     return -total / 2 / repeats.sum()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: for tables so small that several threads mostly wait for each other.
-
-    On busy cores two of them take many times as long to solve the systems of a block.
-    """
-    count = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(count)

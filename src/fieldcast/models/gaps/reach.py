@@ -26,7 +26,8 @@ from fieldcast.models.gaps.in_time import (
     pieces,
 )
 
-MAX_CENTRES = 300  # largest number of cells whose correlations with all others are computed
+# largest number of cells whose correlations with all others are computed, and of such correlations
+MAX_CENTRES, MAX_CORRELATIONS = 300, 2**23
 DISTANCE_BINS = 30  # number of logarithmic bins of distance
 MIN_PAIRS = 10  # smallest number of pairs of observed values for a correlation
 
@@ -57,7 +58,8 @@ def e_folding_distance(
     `x` has a variance of about 1 in each cell. If the correlation never falls as low, L is the mean distance in the
     last bin; without enough pairs, it is the largest distance.
     """
-    centre = torch.linspace(0, x.shape[1] - 1, min(MAX_CENTRES, x.shape[1]), device=x.device).long().unique()
+    centres = min(MAX_CENTRES, max(MAX_CORRELATIONS // x.shape[1], 1), x.shape[1])
+    centre = torch.linspace(0, x.shape[1] - 1, centres, device=x.device).long().unique()
     at_centre = observed[:, centre]
     z, o = x[:, centre].masked_fill(~at_centre, 0.0), at_centre.to(x)
     correlation = x.new_empty(len(centre), x.shape[1])

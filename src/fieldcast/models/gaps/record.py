@@ -7,7 +7,9 @@ neighbouring times as well, and are fitted to the record that they fill. A recor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -17,9 +19,9 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch
-from fieldcast.models.gaps.in_time import counts
+from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.gaps.reach import Columns
-from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian.robustness import PRIOR_OBSERVATIONS
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -198,12 +200,11 @@ def deviations(
 
     It is at least a thousandth of the root mean square, and 1 if all values are 0.
     """
-    sums = robustness.MomentSums()
-    for values, present in zip(
-        *(each.split(robustness.ROWS_PER_CHUNK) for each in (x, observed)), strict=True
-    ):
-        sums.add(torch.where(present, values, 0.0), present)
-    variance = sums.variance
+    second = torch.empty(x.shape[1], dtype=torch.float64, device=x.device)
+    for some in pieces(x.shape[1], len(x)):
+        second[some] = torch.where(observed[:, some], x[:, some], 0.0).double().square().sum(0)
+    count = counts(observed)[1]
+    variance = (second + PRIOR_OBSERVATIONS * second.sum() / count.sum()) / (count + PRIOR_OBSERVATIONS)
     least = MIN_DEVIATION * float(variance.mean().sqrt())
     return (variance.sqrt().clamp(min=least) if least > 0 else torch.ones_like(variance)).to(x)
 
@@ -226,3 +227,28 @@ def scale_states(space: Space, training: Iterable[Batch]) -> ScaledStates:
     x, o = torch.cat(values), torch.cat(present)
     deviation = deviations(x, o)
     return ScaledStates(x / deviation, o, deviation)
+
+
+# Threads of an operation wait for each other; where other programs compute, too, the wait is many times as long as
+# the operation on a table of moderate size.
+
+
+LARGE = 2**24  # number of values of a record above which methods compute with all threads
+_GIVEN: ContextVar[int] = ContextVar("number of threads outside of `one_thread`")
+
+
+@contextmanager
+def one_thread(values: int = 0) -> Iterator[int]:
+    """Compute with one thread, unless a record of so many values is `LARGE`; gives the number of threads outside.
+
+    Blocks that need none of each other may still be computed side by side, one in each of these threads.
+    """
+    count = torch.get_num_threads()
+    given = _GIVEN.set(_GIVEN.get(count))
+    if values <= LARGE:
+        torch.set_num_threads(1)
+    try:
+        yield _GIVEN.get()
+    finally:
+        torch.set_num_threads(count)
+        _GIVEN.reset(given)

@@ -23,6 +23,7 @@ from torch import Tensor
 from fieldcast.models.gaps.expectation_maximisation import noise_variance, regression
 from fieldcast.models.gaps.in_time import zero_where_missing
 from fieldcast.models.gaps.low_rank_gaussian import LowRank, Moments
+from fieldcast.models.gaps.record import one_thread
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.runtime import Progress
 
@@ -68,9 +69,10 @@ class Dynamics:
         gained = (cov @ b[..., None])[..., 0]
         step = self.propagator - cov @ (m @ self.propagator)
         mean = gained.clone()
-        for t in range(1, times):
-            if not starts[t]:
-                mean[t].addmv_(step[t], mean[t - 1])
+        with one_thread():
+            for t in range(1, times):
+                if not starts[t]:
+                    mean[t].addmv_(step[t], mean[t - 1])
         del step  # as large as the covariances
         predicted = torch.zeros_like(b)
         predicted[1:] = (mean[:-1] @ self.propagator.T).masked_fill_(begins[1:, None], 0.0)
@@ -87,12 +89,13 @@ class Dynamics:
         likelihood = -(count * (2 * math.pi * s2).log() + log_det + about).sum() / 2
         del m, sums  # as large as the covariances
         gain, lagged = self.smoother_gains(predicted_cov, cov), torch.zeros_like(cov)
-        for t in range(times - 2, -1, -1):
-            if starts[t + 1]:
-                continue
-            mean[t].addmv_(gain[t], mean[t + 1] - predicted[t + 1])
-            cov[t].addmm_(gain[t] @ (cov[t + 1] - predicted_cov[t + 1]), gain[t].T)
-            torch.mm(cov[t + 1], gain[t].T, out=lagged[t + 1])
+        with one_thread():
+            for t in range(times - 2, -1, -1):
+                if starts[t + 1]:
+                    continue
+                mean[t].addmv_(gain[t], mean[t + 1] - predicted[t + 1])
+                cov[t].addmm_(gain[t] @ (cov[t + 1] - predicted_cov[t + 1]), gain[t].T)
+                torch.mm(cov[t + 1], gain[t].T, out=lagged[t + 1])
         return SmoothedMoments(mean, cov, lagged, float(likelihood))
 
     def expected(
@@ -151,6 +154,7 @@ class Dynamics:
                 mean[t] += (mean[t + 1] - predicted[t + 1]) @ gain[t].T
         return mean
 
+    @one_thread()
     def filtered_covariances(
         self, m: Float[Tensor, "time q q"], starts: list[bool]
     ) -> tuple[Float[Tensor, "time q q"], Float[Tensor, "time q q"]]:

@@ -29,7 +29,7 @@ from fieldcast.models.gaps.error_variance import (
 from fieldcast.models.gaps.held_out import HeldOut, join_selections
 from fieldcast.models.gaps.in_time import TABLES, counts, pieces
 from fieldcast.models.gaps.reach import nearest_observation, present_variables, steps_to_observation
-from fieldcast.models.gaps.record import Filler, Filling, Parameters, Record, deviations
+from fieldcast.models.gaps.record import Filler, Filling, Parameters, Record, deviations, one_thread
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.space import evenly
 
@@ -118,8 +118,10 @@ def run_trial(
         Cells whose filled series the result includes; by default none.
     """
     columns = held_out.cell[:0] if series is None else series
-    filled, requested = filler(record, None), held_out.mask
+    requested = held_out.mask
     requested[:, columns] = True
+    with one_thread(record.x.numel()):
+        filled = filler(record, None)
     error, reported = held_out.at(filled.mean) - held_out.truth, held_out.at(filled.spread).float()
     of_series, of_all = (filled.mean[:, columns], filled.spread[:, columns]), filled.of_all
     del filled  # as large as the record, like each of the following tables
