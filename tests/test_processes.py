@@ -1,10 +1,13 @@
 """Processes of a run."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fieldcast import runtime
 
 pytestmark = pytest.mark.proof
 
@@ -34,3 +37,17 @@ def test_ctrl_c_is_for_the_main_process_alone(tmp_path: Path) -> None:
         [sys.executable, str(file)], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout.split() == ["blocked", "open"], done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the resident memory is that of /proc")
+def test_freed_memory_is_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    pieces = [bytearray(60_000) for _ in range(4000)]
+    kept = pieces[::100]  # between which the C library keeps what is freed
+    full = resident()
+    del pieces
+    before = resident()
+    runtime.release_memory()
+    assert len(kept) == 40 and full - before < 100e6 and full - resident() > 200e6

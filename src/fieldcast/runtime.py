@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import pickle
@@ -237,6 +238,12 @@ def portable(error: BaseException) -> BaseException:
     except Exception:
         copy = RuntimeError(f"{type(error).__name__}: {error}")
     return copy
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system: the C library of Linux keeps it, in pieces that new tables do not fit."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(0)
 
 
 # Out-of-memory errors, which libraries report in many ways, as one InputError.

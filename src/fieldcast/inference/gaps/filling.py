@@ -56,7 +56,7 @@ from fieldcast.models.gaps.observation_error import with_spread_of_observed
 from fieldcast.models.gaps.record import Filling, Parameters, one_thread
 from fieldcast.models.gaps.trial import ErrorStatistics, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.runtime import Progress
+from fieldcast.runtime import Progress, release_memory
 from fieldcast.scores.held_out import (
     CELL_WIDTH,
     NOMINAL_COVERAGE,
@@ -170,7 +170,9 @@ def fill(
         streams = RandomStreams(seed, times, members) if members else None
         if stored:
             filler = partial(FILLERS[best.name], fitted=parameters, start=start)
+        release_memory()
         filling = filler(gappy.record, streams)
+        release_memory()
         # which has the observed values, too: those of the record are as large
         gappy = replace(gappy, record=replace(gappy.record, x=filling.mean, fitted=fit.statistics))
         filling, own, flag, distance = with_flags(gappy, filling, fit, streams)

@@ -32,6 +32,7 @@ from fieldcast.models.gaps.reach import nearest_observation, present_variables, 
 from fieldcast.models.gaps.record import Filler, Filling, Parameters, Record, deviations, one_thread
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.space import evenly
+from fieldcast.runtime import release_memory
 
 MIN_OBSERVATIONS = 10  # observations of a cell, below which its spread is at least the climatological one
 FOLDS = 5  # number of folds for cross-validation over the held-out gaps
@@ -120,11 +121,13 @@ def run_trial(
     columns = held_out.cell[:0] if series is None else series
     requested = held_out.mask
     requested[:, columns] = True
+    release_memory()
     with one_thread(record.x.numel()):
         filled = filler(record, None)
     error, reported = held_out.at(filled.mean) - held_out.truth, held_out.at(filled.spread).float()
     of_series, of_all = (filled.mean[:, columns], filled.spread[:, columns]), filled.of_all
     del filled  # as large as the record, like each of the following tables
+    release_memory()
     sigma = deviations(record.x, record.observed)
     steps = held_out.at(steps_to_observation(record.observed, record.segment)).float()
     distance = nearest_observation(record.observed, record.columns, requested)
