@@ -15,6 +15,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float
+from scipy.special import ndtri
+
+from fieldcast.geometry import unit_points
 
 SHARE, SEED = 0.6, 0
 SYNTHETIC = {"monthly": ("MS", 120, 89, 180), "waves": ("D", 1000, 64, 64)}
@@ -165,12 +168,25 @@ def latitude_of(data: xr.Dataset) -> str:
 
 
 def clouds(
-    points: Float[np.ndarray, "cell 3"], times: int, rng: np.random.Generator
+    points: Float[np.ndarray, "cell 3"], times: int, rng: np.random.Generator, share: float = 50
 ) -> Bool[np.ndarray, "time cell"]:
-    """Mask of the cells in which a sum of waves on the unit sphere, others at each time, is positive."""
+    """Mask of the cells in which a sum of waves on the unit sphere, others at each time, is above a limit.
+
+    On average over the times these are a share [%] of them: the sum is Gaussian.
+    """
     phase = points @ rng.normal(size=(NUMBER, 3)).T / WAVELENGTH
     cosine, sine = rng.normal(size=(2, times, NUMBER))
-    return np.asarray(cosine @ np.cos(phase).T + sine @ np.sin(phase).T > 0)
+    limit = np.sqrt(NUMBER) * ndtri(1 - share / 100)
+    return np.asarray(cosine @ np.cos(phase).T + sine @ np.sin(phase).T > limit)
+
+
+def under_clouds(truth: xr.Dataset, share: float) -> xr.Dataset:
+    """A record of one variable without the values under clouds."""
+    (name,) = truth.data_vars
+    longitude = truth["longitude" if "longitude" in truth.coords else "lon"].values
+    points = unit_points(truth[latitude_of(truth)].values, longitude).reshape(-1, 3)
+    removed = clouds(points, len(truth.time), np.random.default_rng(SEED), share)
+    return truth.assign({name: truth[name].where(~removed.reshape(truth[name].shape))})
 
 
 def seldom(times: int, rows: int, columns: int, rng: np.random.Generator) -> Float[np.ndarray, "row column"]:
