@@ -74,14 +74,14 @@ def links(exists: Bool[np.ndarray, "y x"], points: Float[np.ndarray, "y x 3"]) -
     number = np.full(exists.shape, -1)
     number[exists] = np.arange(exists.sum())
     rows, columns = exists.shape
-    one, other = [], []
+    starts, stops = [], []
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         a = number[: rows - down, max(0, -right) : columns - max(0, right)]
         b = number[down:, max(0, right) : columns - max(0, -right)]
         both = (a >= 0) & (b >= 0)
-        one.append(a[both])
-        other.append(b[both])
-    ends = np.concatenate(one), np.concatenate(other)
+        starts.append(a[both])
+        stops.append(b[both])
+    ends = np.concatenate(starts), np.concatenate(stops)
     p = points[exists]
     return coo_array((great_circles(p[ends[0]], p[ends[1]]), ends), shape=(len(p), len(p))).tocsr()
 

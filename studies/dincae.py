@@ -203,17 +203,17 @@ class Dincae:
 
     def inputs(
         self, record: Record, x: Float[Tensor, "time variable y x"], observed: Bool[Tensor, "time variable y x"],
-        index: Int[Tensor, " batch"], shown: Bool[Tensor, "batch variable y x"] | None = None,
+        index: Int[Tensor, " batch"], visible: Bool[Tensor, "batch variable y x"] | None = None,
         noise: Float[Tensor, "3 batch variable y x"] | float = 0.0,
     ) -> Float[Tensor, "batch channel y x"]:  # fmt: skip
-        """The inputs at some times, with those cells of the time itself that are `shown` (all), and with noise."""
+        """The inputs at some times, with those cells of the time itself that are `visible` (all), and with noise."""
         values, present = [], []
         for lag in (-1, 0, 1):
             at = (index + lag).clamp(0, len(x) - 1)
-            known = (at == index + lag) & (record.segment[at] == record.segment[index])
-            here = observed[at] & known[:, None, None, None]
-            if lag == 0 and shown is not None:
-                here = here & shown
+            same_segment = (at == index + lag) & (record.segment[at] == record.segment[index])
+            here = observed[at] & same_segment[:, None, None, None]
+            if lag == 0 and visible is not None:
+                here = here & visible
             values.append(x[at] * here)
             present.append(here.to(x))
         count, (rows, columns) = len(index), x.shape[2:]
@@ -322,12 +322,12 @@ def scores(
     def size(y: Tensor) -> float:
         return root_mean_square((y * visible.scale)[removed].numpy(), area)
 
-    rmse, own = size(filling.mean - x), size(filling.spread)
+    rmse, reported = size(filling.mean - x), size(filling.spread)
     distance = nearest_observation(record.observed, record.columns, ~record.observed)
     variances = error_statistics([outcome.trial], [held_out]).variances
     fitted = size(with_fitted_spread(filling, variances, record, distance).spread)
     return [
-        f"{outcome.trial.crps:.4f}", behind, f"{rmse:.4g}", f"{own / rmse:.2f}", f"{fitted / rmse:.2f}",
+        f"{outcome.trial.crps:.4f}", behind, f"{rmse:.4g}", f"{reported / rmse:.2f}", f"{fitted / rmse:.2f}",
         f"{outcome.minutes:.1f}",
     ]  # fmt: skip
 
