@@ -47,7 +47,7 @@ class OnFile(click.Command):
                 click.Argument(["file"], required=False),
                 *options(record),
                 *(PART if record.selects else ()),
-                *([GAPS] if record.ingests else ()),
+                *([GAPS, MASK] if record.ingests else ()),
                 *([QUANTITY] if record.maps else ()),
                 *KEDRO_OPTIONS,
             ],
@@ -84,8 +84,11 @@ class OnFile(click.Command):
         values = {name: local(value) if name in paths else value for name, value in values.items()}
         if "columns" in values:
             values["columns"] = columns_of(values["columns"])
+        mask = values.pop("mask", None) if self.record.ingests else None
         runtime_params = {**params, section: {**params.get(section, {}), **values}}
         runtime_params = with_file(runtime_params, self.record.files[0], file, where, region, gaps, quantity)
+        if mask is not None:
+            runtime_params["ingestion"] = {**runtime_params.get("ingestion", {}), "mask": mask}
         pipeline, output = section, values.get("output")
         if output is not None and os.path.exists(output):
             click.echo(
@@ -132,6 +135,7 @@ PART = (
     click.Option(["--region"], metavar="S,N,W,E", help=OF_SOURCE["region"]),
 )
 GAPS = click.Option(["--gaps"], type=click.Choice(get_args(Gaps)), help=OF_SOURCE["gaps"])
+MASK = click.Option(["--mask"], metavar="VARIABLE", help=OF_SOURCE["mask"])
 QUANTITY = click.Option(
     ["--quantity"],
     multiple=True,

@@ -101,7 +101,7 @@ class GappyRecord:
             seasons = str(climatology.attrs["kind"])
             x = codec.encode(fields)
             has_column = torch.isfinite(x).any(0)
-            if domain.SEA in fields.coords:
+            if domain.sea(fields) is not None:
                 has_column = torch.from_numpy(domain.with_columns(fields))
             is_censored = has_value_at_bound(codec, fields, own)
         else:
@@ -115,10 +115,14 @@ class GappyRecord:
             variance = error_variance(in_own_units, errors, own, codec.deviation)
             noise = torch.from_numpy(variance)[:, has_column].to(device)
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
+        masked = domain.masked(fields)
+        if masked is not None:  # each variable has the columns of its cells
+            y, x_index = has_column.nonzero()[:, 1:].T
+            masked = torch.from_numpy(masked.values)[:, y, x_index].to(device)
         record = Record(
             x.masked_fill_(~observed, 0.0), observed, segment, column_locations(fields, has_column, device),
             bounds=bounds(codec, fields, own, has_column, device) if is_censored else None,
-            noise=noise,
+            noise=noise, masked=masked,
         )  # fmt: skip
         return cls(record, codec, has_column, fields["time"], seasons, own, is_censored)
 
@@ -213,13 +217,14 @@ class GappyRecord:
     def linear_in_time(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
         """Anomalies of linearly interpolated values of some columns, which are not interpolated anomalies.
 
-        Cells that are never observed have the climatology.
+        Values without an observation on either side, or only across masked ones, have the climatology.
         """
         record, climatology = self.record, self.climatology(columns) / self.scale[columns]
         hours = torch.from_numpy(calendars.hours(self.times)).to(climatology.device)
         values = record.x[:, columns] + climatology
         observed = record.observed[:, columns]
-        return linear_in_time(values, observed, hours).sub_(climatology).masked_fill_(~observed.any(0), 0.0)
+        filled = linear_in_time(values, observed, hours, record.masked_in(columns))
+        return filled.sub_(climatology).nan_to_num_(nan=0.0)
 
     def on_grid(
         self, values: Shaped[Tensor, "time *member column"], v: int, outside: float | int = np.nan

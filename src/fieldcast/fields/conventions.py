@@ -84,8 +84,8 @@ SHORT = {
     "land_sea_mask": "lsm",
 }
 # flags of the values of a filled record
-OBSERVED, FILLED, EXTRAPOLATED, NEVER = range(4)
-MEANINGS = "observed filled extrapolated never_observed"
+OBSERVED, FILLED, EXTRAPOLATED, NEVER, MASKED = range(5)
+MEANINGS = "observed filled extrapolated never_observed masked"
 # suffixes of a variable's name, which results give to its statistics
 MEAN = "_mean"
 SPREAD = "_spread"
@@ -102,6 +102,8 @@ RESERVED = frozenset(
     | {CASE, LEAD, MEMBER, SAMPLE, START, STEP}
 )
 ERROR = re.compile(r"standard_(deviation|error)|(^|_)(bias|error|uncertainty|unc|stddev|sigma)(_|\b)", re.I)
+# name of the mask that the option `mask` gives, until ingestion makes it the coordinate `domain.SEA`; not a file's name
+MASK = "the mask"
 LAND_MASKS = frozenset({"mask", "land_mask", "landmask", "sea_mask", "seamask", "lsmask"})
 
 

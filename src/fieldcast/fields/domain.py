@@ -13,9 +13,10 @@ from jaxtyping import Bool
 
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import time_varying
-from fieldcast.geometry import is_curvilinear
+from fieldcast.geometry import GRID, is_curvilinear
 
-SEA = "sea"  # coordinate (latitude, longitude): cells of the sea, by the mask of a file
+# coordinate: cells of the sea by the mask of a file, (latitude, longitude), or (time, latitude, longitude) if it varies
+SEA = "sea"
 
 
 def has_gaps(fields: xr.Dataset) -> bool:
@@ -53,9 +54,21 @@ def exists(fields: xr.Dataset) -> xr.DataArray:
 
 
 def with_columns(fields: xr.Dataset) -> Bool[np.ndarray, "variable y x"]:
-    """The cells in which gaps of each variable are filled: those that exist, and the sea by the mask of the file."""
-    cells = exists(fields).values
-    return cells | fields[SEA].values.astype(bool) if SEA in fields.coords else cells
+    """The cells in which gaps of each variable are filled: those that exist, and the sea by the mask of the land."""
+    cells, at_sea = exists(fields).values, sea(fields)
+    return cells if at_sea is None else cells | at_sea
+
+
+def sea(data: xr.Dataset | xr.DataArray) -> Bool[np.ndarray, "y x"] | None:
+    """Cells of the sea by a mask of the land; None without one."""
+    lasts = SEA in data.coords and "time" not in data[SEA].dims
+    return data[SEA].values.astype(bool) if lasts else None
+
+
+def masked(fields: xr.Dataset) -> xr.DataArray | None:
+    """Mask of the times and cells at which nothing is filled; None for a record without a mask that varies in time."""
+    varies = SEA in fields.coords and "time" in fields[SEA].dims
+    return ~fields[SEA].reset_coords(drop=True).transpose("time", *GRID).astype(bool) if varies else None
 
 
 def common_cells(fields: xr.Dataset) -> Bool[np.ndarray, "y x"]:

@@ -11,12 +11,13 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast import geometry, lineage
-from fieldcast.errors import counted
+from fieldcast.errors import InputError, counted
 from fieldcast.fields import images, quality
 from fieldcast.fields.conventions import (
     DIMS,
     KEPT_ATTRS,
     LEFT_OUT,
+    MASK,
     RENAMED,
     RESERVED,
     VALID_ATTRS,
@@ -74,16 +75,19 @@ def _repaired(
     of: xr.Dataset | None = None,
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Repair and check a data set in the layout of `to_contract`, as `ingest` does; `of` is the one that was given."""
-    require_variables(fields, where)
+    require_variables(fields.drop_vars(MASK, errors="ignore"), where)
     notes = _noted(fields, where)
     if fields.nbytes <= MAX_MEMORY_BYTES:
         with reading(where, Exception, of=of):
             fields = fields.load()
     with reading(where, OSError, RuntimeError, of=of):
-        fields, land = _without_land(fields, where, missing)
+        fields, land = (fields, []) if MASK in fields else _without_land(fields, where, missing)
         if fills_gaps(gaps, missing):
             fewest = min(fewest, FEWEST_TO_FILL)
         fields, findings = repair(fields, where, gaps, fewest)
+        if MASK in fields:
+            fields, masked = _without_masked(fields, where, missing)
+            land.append(masked)
         if fewest <= fields.sizes["time"] < MIN_TIMES and missing == "train" and not part:
             findings.append(_few_times(fields.sizes["time"], where))
         fields, more = quality.inspect(fields, where, missing, errors=fills_gaps(gaps, missing), part=part)
@@ -158,6 +162,56 @@ def _without_land(fields: xr.Dataset, where: str, missing: Missing) -> tuple[xr.
     return fields, findings
 
 
+def _without_masked(fields: xr.Dataset, where: str, missing: Missing) -> tuple[xr.Dataset, Finding]:
+    """Drop what is observed where the variable `MASK` is 0; the coordinate `domain.SEA` marks where it is not.
+
+    Its dates are those of the fields. A date that was inserted, at which it is NaN, has the mask of the date before.
+    """
+    mask, fields = fields[MASK], fields.drop_vars(MASK)
+    if missing != "train":
+        raise InputError("ingestion.mask is for records with gaps: set ingestion.missing=train, too.")
+    values, inserted = mask.values, 0
+    if "time" in mask.dims:
+        mask = mask.transpose(*DIMS)
+        given = np.isfinite(mask[:, 0, 0].values)
+        inserted = int((~given).sum())
+        last = np.maximum.accumulate(np.where(given, np.arange(len(given)), 0))
+        values = mask.values if given.all() else mask.values[last]
+    odd = values[(values != 0) & (values != 1)]
+    if odd.size:
+        raise InputError(
+            f"the mask of {where} holds {odd[0]:g}, not only 0 and 1: give a variable that is 1 where values are "
+            "filled."
+        )
+    sea = values == 1
+    kept, dropped = 0, 0
+    with xr.set_options(keep_attrs=True):
+        for name in time_varying(fields):
+            for span, x in blocks(fields[name]):
+                inside = sea[span] if sea.ndim == len(DIMS) else sea
+                observed = np.isfinite(x)
+                kept += int((observed & inside).sum())
+                dropped += int((observed & ~inside).sum())
+        marked = xr.DataArray(sea, dims=mask.dims)
+        fields = fields.assign({name: fields[name].where(marked) for name in time_varying(fields)})
+    if not kept:
+        raise InputError(
+            f"the mask of {where} is 0 wherever a value is observed: it must be 1 where values are filled."
+        )
+    sentence = (
+        f"The mask is 0 for {(~sea).mean():.1%} of the {'times and cells' if sea.ndim == len(DIMS) else 'cells'}: "
+        f"{counted(dropped, 'value')} observed there {'was' if dropped == 1 else 'were'} dropped."
+    )
+    if inserted:
+        sentence += (
+            f" {counted(inserted, 'missing date has', 'missing dates have')} the mask of the date before."
+        )
+    LOG.warning("%s: %s", where, sentence)
+    return fields.assign_coords({SEA: (mask.dims, sea)}), Finding(
+        "mask", "", "", dropped, "repaired", sentence
+    )
+
+
 def _observed(array: xr.DataArray) -> np.ndarray:
     """Number of values of each cell."""
     return np.sum([np.isfinite(x).sum(0) for _, x in blocks(array)], axis=0)
@@ -175,7 +229,10 @@ def _parts(fields: xr.Dataset) -> Iterator[bytes]:
         text = values.astype("M8[s]").astype(str) if values.dtype.kind == "M" else values.astype(str)
         yield f"{name}:{','.join(text.tolist())};".encode()
     for name in (name for name in (*geometry.TRUE_GRID, SEA) if name in fields.coords):
-        yield f"{name}:".encode() + fields[name].values.astype("<f8").tobytes()
+        if "time" in fields[name].dims:
+            yield f"{name}:".encode() + np.packbits(fields[name].values.astype(bool)).tobytes()
+        else:
+            yield f"{name}:".encode() + fields[name].values.astype("<f8").tobytes()
     for name in time_varying(fields):
         yield f"{name}:".encode()
         yield from (x.astype("<f4").tobytes() for _, x in blocks(fields[name]))

@@ -122,6 +122,13 @@ Condition = Annotated[
         "used."
     ),
 ]
+Mask = Annotated[
+    str | None,
+    Field(
+        description="Variable of the file on (time, y, x), or without time, that is 1 where values are filled and 0 "
+        "where not, such as the sea under ice (docs/data.md#a-mask-in-time); for records with gaps."
+    ),
+]
 Part = Annotated[
     Region | None,
     Field(
@@ -166,6 +173,7 @@ class Source:
     period: Period | None = None
     levels: list[float] | None = None
     where: Condition = None
+    mask: Mask = None
     region: Part = None
     step_hours: StepHours | None = None
     gaps: Gaps = "refuse"

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from fieldcast import calendars, geometry
 from fieldcast.errors import InputError, counted
 from fieldcast.fields.conventions import is_error, static, time_varying
-from fieldcast.fields.domain import SEA, SMALL_BLOCK_BYTES, blocks
+from fieldcast.fields.domain import SMALL_BLOCK_BYTES, blocks, sea
 from fieldcast.fields.encoding import Search
 from fieldcast.fields.options import Missing
 from fieldcast.fields.repair import Finding
@@ -169,7 +169,8 @@ def _scattered_finding(
     if empty.size:
         date = calendars.date(array["time"][empty[0]])
         sentence += f" {counted(empty.size, 'time has', 'times have')} no value at all, the first {date}."
-    absent = survey.never & ~array[SEA].values.astype(bool) if SEA in array.coords else survey.never
+    at_sea = sea(array)
+    absent = survey.never if at_sea is None else survey.never & ~at_sea
     if absent.any():
         sentence += f" {absent.sum()} of {absent.size} cells never have a value and are left out."
     return Finding("missing values", name, first.partition(",")[0], count, "allowed", sentence)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from fieldcast.errors import InputError, listed
 from fieldcast.fields.conditions import Condition, conditions
-from fieldcast.fields.conventions import axes, in_degrees
+from fieldcast.fields.conventions import MASK, axes, in_degrees
 from fieldcast.fields.encoding import declared_encoding, flags_of
 from fieldcast.geometry import GRID, TOLERANCE
 
@@ -21,9 +21,12 @@ _OPERATORS = {">=": ge, "<=": le, ">": gt, "<": lt, "==": eq, "!=": ne}
 
 
 def select_part(
-    dataset: xr.Dataset, region: Sequence[float] | None, where: str | None, name: str, section: str
-) -> xr.Dataset:
+    dataset: xr.Dataset, region: Sequence[float] | None, where: str | None, name: str, section: str,
+    mask: str | None = None,
+) -> xr.Dataset:  # fmt: skip
     """A data set in a region, with the values that satisfy a condition; others become NaN.
+
+    The variable that `mask` names, if the data set has it, becomes the one called `conventions.MASK`.
 
     Parameters
     ----------
@@ -38,7 +41,10 @@ def select_part(
     """
     if region is not None:
         dataset = in_region(dataset, region, name, f"{section}.region")
-    return dataset if where is None else satisfying(dataset, where, name, f"{section}.where")
+    part = dataset if where is None else satisfying(dataset, where, name, f"{section}.where")
+    if mask is None or mask not in dataset.variables:
+        return part
+    return with_mask(part.drop_vars(mask), dataset[mask], name, f"{section}.mask")
 
 
 def in_region(
@@ -76,7 +82,7 @@ def satisfying(dataset: xr.Dataset, where: str, name: str = "the data", key: str
     result = {}
     for variable, array in dataset.data_vars.items():
         quantity = array.dtype.kind in "fiu" and not declared_encoding(array).category
-        if {*kept.dims} <= {*array.dims} and array.ndim >= 2 and quantity:
+        if {*kept.dims} <= {*array.dims} and array.ndim >= 2 and quantity and variable != MASK:
             result[variable] = array.where(kept).transpose(*array.dims).assign_attrs(array.attrs)
             result[variable].encoding = array.encoding
     for variable, array in result.items():
@@ -89,6 +95,44 @@ def satisfying(dataset: xr.Dataset, where: str, name: str = "the data", key: str
             f"({', '.join(map(str, kept.dims))}), and no other is on these dimensions"
         )
     return dataset.assign(result)
+
+
+def with_mask(
+    dataset: xr.Dataset, mask: xr.DataArray, name: str = "the data", key: str = "mask"
+) -> xr.Dataset:
+    """A data set with a mask, 1 where values are filled and 0 elsewhere, as its variable `conventions.MASK`.
+
+    A missing value of the mask counts as 0.
+
+    Parameters
+    ----------
+    dataset
+        The data, in any layout.
+    mask
+        The mask, on (time, y, x) or (y, x), as the data set or a file has it.
+    name, key
+        Names of the data and of the option in messages.
+    """
+    named, names = f"{key} '{mask.name}'", axes(dataset)
+    on_grid = {dim for axis in GRID if axis in names for dim in dataset[names[axis]].dims}
+    in_time = set(dataset[names["time"]].dims) if "time" in names else set()
+    dims = {dim for dim, size in mask.sizes.items() if size > 1}
+    if not on_grid <= {*mask.dims} or dims - on_grid - in_time:
+        raise InputError(
+            f"{named} of {name} is on ({', '.join(map(str, mask.dims))}): give a mask on "
+            f"({', '.join(map(str, [*sorted(in_time), *sorted(on_grid)]))}), or without time."
+        )
+    if mask.dtype.kind not in "fiub":
+        raise InputError(f"{named} of {name} does not hold numbers: give a variable of 0 and 1.")
+    for dim in on_grid | (in_time & {*mask.dims}):
+        here, of_mask = (each[dim].values if dim in each.coords else None for each in (dataset, mask))
+        if mask.sizes[dim] != dataset.sizes[dim] or not (
+            here is None or of_mask is None or np.array_equal(here, of_mask)
+        ):
+            kind = "other times than" if dim in in_time else "other cells than"
+            raise InputError(f"{named} has {kind} {name}: give a mask for the same ones.")
+    plain = mask.reset_coords(drop=True).drop_attrs().drop_encoding().astype(np.float32).fillna(0.0)
+    return dataset.assign({MASK: plain.variable})
 
 
 def _satisfied(dataset: xr.Dataset, condition: Condition, name: str, key: str) -> xr.DataArray:

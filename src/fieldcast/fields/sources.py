@@ -17,6 +17,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.containers import format_of, is_archive, is_netcdf, unpacked
 from fieldcast.fields.conventions import (
     LEFT_OUT,
+    MASK,
     RENAMED,
     require_variables,
     select_variables,
@@ -37,30 +38,40 @@ from fieldcast.geometry import points_of, require_same_grid
 MIN_READ_BYTES = 2**20  # bytes
 
 
-def open_source(source: Source) -> xr.Dataset:
-    """Open the selected variables, period and step lazily (dask), on (time, latitude, longitude) in float32."""
+def open_source(source: Source, part: bool = False) -> xr.Dataset:
+    """Open the selected variables, period and step lazily (dask), on (time, latitude, longitude) in float32.
+
+    A `part` of a record may lack the mask of the whole.
+    """
     parts: list[tuple[str, xr.Dataset]] = []
     notes: dict[str, dict[str, str]] = {}
+    wanted = None if source.variables is None else [*source.variables, MASK]
+    names_there: list[str] = []
     for path in expanded(source.paths):
         opened = _part(path, source)
+        names_there += [str(name) for name, array in opened.data_vars.items() if array.ndim]
         check_chunks(opened, [str(name) for name in opened.coords], path)
         with reading(f"'{path}'", OSError, RuntimeError):
-            part = to_contract(
-                _chunked(opened), f"'{path}'", source.variables, source.levels, source.fills_gaps
-            )
+            here = to_contract(_chunked(opened), f"'{path}'", wanted, source.levels, source.fills_gaps)
         for key in (LEFT_OUT, RENAMED):
-            if note := part.attrs.pop(key, {}):
+            if note := here.attrs.pop(key, {}):
                 notes[key] = notes.get(key, {}) | note
-        aliases = {name for array in part.data_vars.values() for name in array.attrs["aliases"].split()}
+        aliases = {name for array in here.data_vars.values() for name in array.attrs["aliases"].split()}
         check_chunks(opened, [str(name) for name in opened.data_vars if name in aliases], path)
-        if part.data_vars:
-            parts.append((path, part))
+        if here.data_vars:
+            parts.append((path, here))
     dataset = join_files(parts)
     dataset.attrs |= notes
-    if source.variables is not None:
+    if source.mask is not None and MASK not in dataset and not part:
+        there = ", ".join(f"'{name}'" for name in dict.fromkeys(names_there))
+        raise InputError(
+            f"ingestion.mask: there is no variable '{source.mask}' in {source.label}, only {there}: name one of these."
+        )
+    if wanted is not None:
         names = dataset if parts else to_contract(opened, source.label)
-        dataset = select_variables(names, source.variables, source.label)
-    require_variables(dataset, source.label)
+        present = [name for name in wanted if name != MASK or MASK in dataset]
+        dataset = select_variables(names, present, source.label)
+    require_variables(dataset.drop_vars(MASK, errors="ignore"), source.label)
     if source.period is not None:
         inside = within(dataset["time"], source.period, "ingestion.period", source.label)
         dataset = dataset.isel(time=np.flatnonzero(inside))
@@ -76,15 +87,15 @@ def open_layout(source: Source) -> xr.Dataset:
 
     Its names, order and attributes stand for those of the other files.
     """
-    return _part(expanded(source.paths)[0], source)
+    return _part(expanded(source.paths)[0], source).drop_vars(MASK, errors="ignore")
 
 
 def _part(path: str, source: Source) -> xr.Dataset:
-    """Open the part of a file that the options `region` and `where` select."""
+    """Open the part of a file that the options `region` and `where` select, with its mask."""
     opened = as_record(open_file(path), f"'{path}'")
-    if source.where is not None:
+    if source.where is not None or source.mask is not None:
         opened = _chunked(opened)  # compared only where values are read
-    return select_part(opened, source.region, source.where, f"'{path}'", "ingestion")
+    return select_part(opened, source.region, source.where, f"'{path}'", "ingestion", source.mask)
 
 
 def expanded(patterns: Sequence[str]) -> list[str]:

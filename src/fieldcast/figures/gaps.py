@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from fieldcast import calendars
-from fieldcast.fields.conventions import NEVER, OBSERVED
+from fieldcast.fields.conventions import MASKED, NEVER, OBSERVED
 from fieldcast.fields.meaning import period_of
 from fieldcast.fields.quantities import Circle, Log
 from fieldcast.figures.maps import SPREAD_COLOURMAP, field_colours, upper_end
@@ -30,6 +30,7 @@ from fieldcast.figures.style import (
 )
 from fieldcast.geometry import GRID, is_curvilinear
 
+EMPTY = NEVER, MASKED  # flags of values that are not filled
 MIN_LOG_RATIO = 10  # ratio of the largest to the smallest value from which colours are logarithmic
 BEST_COLOUR, DINEOF_COLOUR, LINEAR_COLOUR = "#0072B2", "#D55E00", "#7c7c7c"
 
@@ -48,7 +49,7 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
     """
     for variable, table in series.groupby("variable", sort=False):
         flag = filled[f"{variable}_flag"]
-        if ((flag == OBSERVED) | (flag == NEVER)).all():
+        if flag.isin((OBSERVED, *EMPTY)).all():
             continue
         yield f"{variable}_maps", maps(filled, str(variable), outline)
         if table["hidden"].notna().any():
@@ -64,7 +65,7 @@ def most_informative_time(flag: xr.DataArray) -> int:
     If no time has both, the one with most filled values.
     """
     observed = (flag == OBSERVED).sum(GRID)
-    filled = (flag.notnull() & (flag != OBSERVED) & (flag != NEVER)).sum(GRID)
+    filled = (flag.notnull() & ~flag.isin((OBSERVED, *EMPTY))).sum(GRID)
     amounts = list(zip((observed * filled).values.tolist(), filled.values.tolist(), strict=True))
     return amounts.index(max(amounts))
 
@@ -72,7 +73,7 @@ def most_informative_time(flag: xr.DataArray) -> int:
 def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
     """Draw observed values, observed and filled ones, and the spread at the most informative time.
 
-    Grey cells have no value; white ones never have any.
+    Grey cells have no value; white ones never have any, or are masked at that time.
     """
     flags = filled[f"{variable}_flag"].transpose("time", *GRID)
     time = most_informative_time(flags)
@@ -93,7 +94,7 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
     titles = "observed (grey: missing)", "observed and filled", "spread of filled values (grey: observed)"
     for column, (title, drawn) in enumerate(zip(titles, (observed, values, spread), strict=True)):
         sheet.draw((column, 0), drawn, scales[column == 2], missing=UNOBSERVED_COLOUR)
-        sheet.blank((column, 0), flag != NEVER)
+        sheet.blank((column, 0), ~np.isin(flag, EMPTY))
         sheet.title((column, 0), title)
     unit = filled[variable].attrs.get("units", "")
     for column, scale in ((1, scales[0]), (2, scales[1])):

@@ -28,6 +28,7 @@ from fieldcast import geometry
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.encoding.options import TrainingMasks
 from fieldcast.errors import InputError
+from fieldcast.fields import domain
 from fieldcast.fields.conventions import QUANTILES, time_varying
 from fieldcast.fields.meaning import Nature, nature_of, sampled_values
 from fieldcast.fields.quantities import AUTO, MAX_VALUES, NONE, Circle, Clip, Quantity, parse
@@ -211,13 +212,15 @@ def informative_part(fields: xr.Dataset) -> xr.Dataset:
     cells = fields[name].size // fields.sizes["time"]
     fields = fields.isel(time=slice(max(MAX_TIMES, MAX_VALUES // cells)))
     observed = np.isfinite(fields[name].transpose("time", *GRID).values)
-    ever = observed.any(0)
-    sizes = side_lengths(ever.shape)
-    places = best_window(np.stack([observed.sum(0), (~observed & ever).sum(0)]), sizes)
+    missing, masked = ~observed & observed.any(0), domain.masked(fields)
+    if masked is not None:
+        missing &= ~masked.values
+    sizes = side_lengths(observed.shape[1:])
+    places = best_window(np.stack([observed.sum(0), missing.sum(0)]), sizes)
     y, x = (slice(first, first + size) for first, size in zip(places, sizes, strict=True))
     window = observed[:, y, x]
     length = min(MAX_TIMES, len(window))
-    by_time = np.stack([window.sum((1, 2)), (~window & ever[y, x]).sum((1, 2))])
+    by_time = np.stack([window.sum((1, 2)), missing[:, y, x].sum((1, 2))])
     first = best_window(by_time, (length,))[0]
     return fields.isel(time=slice(first, first + length), latitude=y, longitude=x)
 

@@ -26,13 +26,13 @@ from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
-from fieldcast.fields.conventions import time_varying, to_contract
+from fieldcast.fields.conventions import MASK, as_dataset, time_varying, to_contract
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.opening import open_file, reading
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.quantities import AUTO, Clip, Quantities, mapped, part_names
-from fieldcast.fields.selection import satisfying
+from fieldcast.fields.selection import satisfying, with_mask
 from fieldcast.fields.times import as_record
 from fieldcast.inference.file_options import GapFilling, Method
 from fieldcast.inference.gaps import appending
@@ -85,6 +85,7 @@ def fill_gaps(
     quantities: str | Mapping[str, str] = AUTO,
     noise: float | str | Mapping[str, float | str] | None = None,
     where: str | None = None,
+    mask: str | xr.DataArray | None = None,
     gaps: Gaps = "insert",
     append: xr.Dataset | str | Path | None = None,
     fit: str | Path | None = None,
@@ -95,12 +96,12 @@ def fill_gaps(
 
     Each variable v becomes v, the observed or filled values (observed ones are those of the data set, bit for bit, or
     in single precision if ingestion changes times, cells or units), v_mean, v_spread, the standard deviation (0 where
-    observed), v_members, if requested, and v_flag: 0 observed, 1 filled, 2 extrapolated, 3 never observed. A mapped
-    variable (`fields.quantities`) has v_median, v_p05 and v_p95, too. A value is extrapolated if its spread exceeds 0.9
-    of the climatological one, if the nearest observation is farther than two e-folding lengths of the correlation in
-    space and time, or, of a mapped variable, if it is above every prediction of a held-out value. Cells that never have
-    a value stay NaN. The attribute `comment` holds the report: scores at held-out values beside interpolation in time,
-    and how far to trust the result.
+    observed), v_members, if requested, and v_flag: 0 observed, 1 filled, 2 extrapolated, 3 never observed, 4 masked. A
+    mapped variable (`fields.quantities`) has v_median, v_p05 and v_p95, too. A value is extrapolated if its spread
+    exceeds 0.9 of the climatological one, if the nearest observation is farther than two e-folding lengths of the
+    correlation in space and time, or, of a mapped variable, if it is above every prediction of a held-out value. Cells
+    that never have a value stay NaN. The attribute `comment` holds the report: scores at held-out values beside
+    interpolation in time, and how far to trust the result.
 
     Parameters
     ----------
@@ -127,6 +128,10 @@ def fill_gaps(
     where
         Condition by variables of the data set, such as "quality_level >= 4", which values must satisfy to be used
         (`fields.conditions`).
+    mask
+        A variable of the data set, or an array, on (time, y, x) or (y, x), that is 1 where values are filled and 0
+        where not, such as the sea under ice: values there are left out and stay missing, with the flag 4 (3 without
+        time), and no gap of a cell is filled across them in time. A missing value of the mask counts as 0.
     gaps
         What to do about missing dates: "insert" them, so that they are filled, "keep" the times as they are, "refuse"
         them, or "segment": each gap starts a new segment, and nothing is learned across it.
@@ -156,28 +161,47 @@ def fill_gaps(
         max_minutes=arguments.real_number(max_minutes, "max_minutes"),
     )
     arguments.choice(gaps, "gaps", get_args(Gaps))
+    name = mask if mask is None or isinstance(mask, str) else str(mask.name or "mask")
+    if isinstance(mask, xr.DataArray):
+        dataset = with_mask(as_dataset(dataset, "the data set"), mask.rename(name), "the data set")
     dataset = as_record(dataset, "the data set")
     TrustLimits(max_gap, max_spread)  # which checks them
     given = fill_options(
-        where=where, gaps=gaps, quantities=quantities, noise=noise, max_gap=max_gap, max_spread=max_spread,
-        members=members, method=method, seed=seed,
+        where=where, mask=name, gaps=gaps, quantities=quantities, noise=noise, max_gap=max_gap,
+        max_spread=max_spread, members=members, method=method, seed=seed,
     )  # fmt: skip
 
-    def selected(options: Mapping[str, Any]) -> Granule:
+    def selected(options: Mapping[str, Any]) -> tuple[xr.Dataset, xr.Dataset]:
+        """The part of the data set that is used, and the same with its mask."""
         with reading("the data set", OSError, RuntimeError, of=dataset):
             part = (
                 dataset if options["where"] is None else satisfying(dataset, options["where"], "the data set")
             )
-            return Granule(to_contract(part, "the data set", curvilinear=True), part, "the data set")
+            named = options["mask"]
+            if named is None or MASK in part:
+                return part.drop_vars(MASK, errors="ignore"), part
+            if named in dataset.variables:
+                return part, with_mask(part.drop_vars(named), dataset[named], "the data set")
+        if append is not None:
+            return part, part
+        there = ", ".join(f"'{each}'" for each in dataset.data_vars)
+        raise InputError(
+            f"mask: there is no variable '{named}' in the data set, only {there}: name one of these."
+        )
+
+    def granule(options: Mapping[str, Any]) -> Granule:
+        part, masked = selected(options)
+        with reading("the data set", OSError, RuntimeError, of=dataset):
+            return Granule(to_contract(masked, "the data set", curvilinear=True), part, "the data set")
 
     stored: FitFile | None = None
     if append is None:
-        part = selected(given).dataset
-        fields, _ = ingest(part, "the data set", gaps, missing="train")
+        part, masked = selected(given)
+        fields, _ = ingest(masked, "the data set", gaps, missing="train")
         filled, found = fill_fields(fields, part, options, given, device)
     else:
         earlier, where, stored = opened(append, fit)
-        filled, found = append_to(earlier, where, stored, selected, options, given, device)
+        filled, found = append_to(earlier, where, stored, granule, options, given, device)
     if fit is not None and found is not None and stored is None:
         write_atomically(fit, found.packed())
     if stored is None:
@@ -213,6 +237,7 @@ def append_to(
         LOG.warning("No file of the fit lies beside %s: the whole record is fitted again.", where)
         observed = observed_part(filled, where).load()
         fields, _ = join(observed, selected(given), given["gaps"], where)
+        observed = observed.drop_vars(MASK, errors="ignore")
         return fill_fields(fields, observed, options, given, device)
     fit = fit_of(filled, stored.content, stored.where, choose_device(device))
     agree({**fit.options, "method": fit.method}, given, where)

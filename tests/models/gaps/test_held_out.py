@@ -140,9 +140,9 @@ def test_distances_at_some_times_leave_the_area_of_whole_times_as_it_is(
     record: Record, columns: Columns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The times of the sample miss the six runs without an observation; the area of the others is scaled to all."""
-    exact = holding.distances_of_missing(record.observed, columns)[1]
+    exact = holding.distances_of_missing(record)[1]
     monkeypatch.setattr(holding, "MAX_DISTANCES", 600)
-    part = holding.distances_of_missing(record.observed, columns)[1]
+    part = holding.distances_of_missing(record)[1]
     infinite = holding.STEP_CLASSES
     nothing = ~record.observed.any(1)
     assert float(part[infinite]) == pytest.approx(float(nothing.sum() * columns.area.sum()), rel=1e-6)
@@ -270,3 +270,28 @@ def test_two_times_of_a_variable_are_left(columns: Columns, record: Record) -> N
     held_out = hold_out_values(Record(x, observed.flatten(1), record.segment, two), 0)
     left = (observed.flatten(1) & ~held_out.mask).view(TIMES, 2, CELLS)[:, 1].any(1)
     assert int(left.sum()) == holding.MIN_TIMES
+
+
+def test_masked_values_are_neither_held_out_nor_missing(record: Record) -> None:
+    """A record that is masked after some time has the missing values, and their weights, of its first times."""
+    end, some = TIMES // 2, slice(TIMES // 2)
+    cut = replace(record, x=record.x[some], observed=record.observed[some], segment=record.segment[some])
+    masked = torch.zeros_like(record.observed)
+    masked[end:] = True
+    whole = replace(record, observed=record.observed & ~masked, masked=masked)
+    for areas in (holding.area_by_steps, lambda x: holding.distances_of_missing(x)[1]):
+        torch.testing.assert_close(areas(whole), areas(cut))
+    of_cell = holding.class_of_count(cut.observed.sum(0))
+    torch.testing.assert_close(holding.area_by_count(whole, of_cell), holding.area_by_count(cut, of_cell))
+    held_out = hold_out_values(whole, 0)
+    assert len(held_out.time) > 100 and int(held_out.time.max()) < end
+    lengths = held_out.group[held_out.whole].unique(return_counts=True)[1]
+    assert int(lengths.max()) <= RUN * CELLS  # no run is as long as the masked times
+
+
+def test_a_gap_ends_at_a_masked_value(record: Record) -> None:
+    cell = torch.tensor([True, False, False, False, False, True])[:, None]
+    masked = torch.tensor([False, False, True, False, False, False])[:, None]
+    missing = ~cell & ~masked
+    drawn = {(first, last) for first, _, last, _ in holding.gaps(cell | masked, missing, torch.Generator())}
+    assert drawn == {(1, 2), (3, 5)}

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from fieldcast.models.gaps import fillers
 from fieldcast.models.gaps.in_time import MAX_RHO, linear_in_time, persistence, red_noise
+from fieldcast.models.gaps.reach import Columns, steps_to_observation
+from fieldcast.models.gaps.record import Record, Statistics
 
 TIMES, CELLS = 60, 200
 
@@ -64,3 +67,54 @@ def test_the_most_persistent_noise_does_not_reach_the_next_segment() -> None:
     assert persistence(x, observed, segment) == MAX_RHO
     mean, spread = red_noise(x, observed, segment)
     assert not mean[4000:, 0].any() and (spread[4000:, 0] == 1).all()
+
+
+def test_a_masked_time_separates_a_cell_as_a_new_segment_does() -> None:
+    """Red noise and linear interpolation of a cell with a masked stretch are those of its two parts by themselves."""
+    generator = torch.Generator().manual_seed(2)
+    x, observed = torch.randn(30, 3, generator=generator), torch.rand(30, 3, generator=generator) < 0.4
+    masked = torch.zeros(30, 3, dtype=torch.bool)
+    masked[12:17, 1] = True
+    observed &= ~masked
+    segment, hours = torch.zeros(30, dtype=torch.long), torch.arange(30.0, dtype=torch.float64)
+    mean, spread = red_noise(x, observed, segment, 0.8, masked)
+    linear = linear_in_time(x, observed, hours, masked)
+    steps = steps_to_observation(observed, segment, masked)
+    for part in (slice(12), slice(17, None)):
+        parts = x[part], observed[part]
+        alone = red_noise(*parts, segment[part], 0.8)
+        torch.testing.assert_close(mean[part, 1], alone[0][:, 1])
+        torch.testing.assert_close(spread[part, 1], alone[1][:, 1])
+        torch.testing.assert_close(linear[part, 1], linear_in_time(*parts, hours[part])[:, 1], equal_nan=True)
+        assert torch.equal(steps[part, 1], steps_to_observation(observed[part], segment[part])[:, 1])
+    for cell in (0, 2):
+        torch.testing.assert_close(mean[:, cell], red_noise(x, observed, segment, 0.8)[0][:, cell])
+        torch.testing.assert_close(
+            linear[:, cell], linear_in_time(x, observed, hours)[:, cell], equal_nan=True
+        )
+
+
+def test_between_masked_times_without_an_observation_there_is_no_neighbour() -> None:
+    observed = torch.tensor([True, False, False, False, True])[:, None]
+    masked = torch.tensor([False, True, False, True, False])[:, None]
+    x, segment = torch.ones(5, 1), torch.zeros(5, dtype=torch.long)
+    mean, spread = red_noise(x, observed, segment, 0.9, masked)
+    assert float(mean[2]) == 0 and float(spread[2]) == 1
+    assert linear_in_time(x, observed, torch.arange(5.0).double(), masked)[2].isnan()
+
+
+def test_the_method_of_red_noise_knows_the_mask_of_its_record() -> None:
+    generator = torch.Generator().manual_seed(3)
+    x, observed = torch.randn(20, 2, generator=generator), torch.rand(20, 2, generator=generator) < 0.5
+    masked = torch.zeros(20, 2, dtype=torch.bool)
+    masked[8:11] = True
+    observed &= ~masked
+    columns = Columns(np.eye(3)[:2], torch.zeros(2, dtype=torch.long), torch.ones(2))
+    statistics = Statistics(torch.ones(2), observed.sum(0), 20)
+    segment = torch.zeros(20, dtype=torch.long)
+    record = Record(x, observed, segment, columns, fitted=statistics, masked=masked)
+    filling = fillers.red_noise(record, None, {"rho": torch.tensor(0.8, dtype=torch.float64)})
+    mean, spread = red_noise(x, observed, segment, 0.8, masked)
+    torch.testing.assert_close(filling.mean, mean)
+    torch.testing.assert_close(filling.spread, spread)
+    assert not torch.allclose(mean, red_noise(x, observed, segment, 0.8)[0])

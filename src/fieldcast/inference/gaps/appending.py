@@ -28,6 +28,8 @@ from fieldcast.fields.conventions import (
     AS_OBSERVED,
     FLAG,
     LEFT_OUT,
+    MASK,
+    MASKED,
     NEVER,
     OBSERVED,
     RENAMED,
@@ -79,6 +81,9 @@ def observed_part(filled: xr.Dataset, where: str) -> xr.Dataset:
         kept[name] = array.where(filled[name + FLAG] == OBSERVED).assign_attrs(filled[name].attrs)
         for key in ("ancillary_variables", "coverage_content_type", "comment", "quantity"):
             kept[name].attrs.pop(key, None)
+    flags = filled[name + FLAG]  # of any variable: the mask is that of all
+    if MASKED in np.atleast_1d(flags.attrs.get("flag_values", ())):
+        kept[MASK] = (flags != MASKED).astype(np.float32).drop_attrs()
     dim, axes = time_dimension(filled), conventions.axes(conventions.flattened(filled))
     on_time = [name for name, x in filled.coords.items() if dim in x.dims and name != axes["time"]]
     return xr.Dataset(kept, attrs=filled.attrs).drop_vars(on_time, errors="ignore")
@@ -93,16 +98,27 @@ def time_dimension(filled: xr.Dataset) -> str:
 def join(observed: xr.Dataset, granule: Granule, gaps: Any, where: str) -> tuple[xr.Dataset, int]:
     """Fields of observed values of a filled record and of new ones, and the number of times of the former."""
     old = to_contract(as_record(observed, where), where, curvilinear=True)
-    names = time_varying(old)
+    names = [name for name in time_varying(old) if name != MASK]
     if lacking := [name for name in names if name not in granule.fields.data_vars]:
         raise InputError(
             f"{granule.where} lacks {', '.join(lacking)}, which {where} has: give a file with the same variables."
         )
+    if MASK in old and MASK not in granule.fields:
+        raise InputError(
+            f"{granule.where} lacks the mask, and {where} was filled with one: give that of the new times by the "
+            "option mask, or as a variable of the same name."
+        )
     new, times = granule.fields[names], old.sizes["time"]
+    if MASK in granule.fields:
+        mask = granule.fields[MASK]
+        new = new.assign({MASK: mask})
+        if MASK not in old:
+            everywhere = xr.ones_like(old[names[0]]).drop_attrs().assign_attrs(mask.attrs)
+            old = old.assign({MASK: everywhere if "time" in mask.dims else mask})
     for part in (old, new):
         for key in (LEFT_OUT, RENAMED):
             part.attrs.pop(key, None)
-        for name in names:
+        for name in part.data_vars:
             part[name].attrs.pop("aliases", None)
     both = join_files([(where.strip("'"), old), (granule.where.strip("'"), new)])
     hours = calendars.hours(both["time"])

@@ -25,9 +25,9 @@ from fieldcast import arguments
 from fieldcast.encoding.field_layout import layout_of
 from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
 from fieldcast.errors import InputError, counted
+from fieldcast.fields import domain
 from fieldcast.fields.climatology import CONSTANT
 from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, OBSERVED
-from fieldcast.fields.domain import SEA
 from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import great_circle_km
 from fieldcast.inference.gaps.calibration import calibration_table
@@ -125,7 +125,7 @@ class TrustLimits:
                     too_large = torch.from_numpy(spread > self.largest_spread(name))
                     beyond_limits[:, gappy.columns_of(part)] = too_large.to(beyond_limits.device)
         if self.max_gap is not None:
-            beyond_limits |= gap_lengths(observed, gappy.record.segment) > self.max_gap
+            beyond_limits |= gap_lengths(gappy.record.bounded, gappy.record.segment) > self.max_gap
         return beyond_limits.masked_fill_(observed, False)
 
 
@@ -203,8 +203,9 @@ def fill(
 
 
 def sea_of(fields: xr.Dataset) -> Bool[Tensor, "y x"] | None:
-    """Cells of the sea, by the mask of the file; None without one."""
-    return torch.from_numpy(fields[SEA].values.astype(bool)) if SEA in fields.coords else None
+    """Cells of the sea, by a mask of the land; None without one."""
+    sea = domain.sea(fields)
+    return None if sea is None else torch.from_numpy(sea)
 
 
 class FilledRecord(NamedTuple):
@@ -295,9 +296,12 @@ def report(
     record, facts = gappy.record, {}
     in_steps = bool((record.segment.diff() == 0).any())
     for name, _, (v, *_) in gappy.own:
-        observed = record.observed[:, gappy.variable == v]
-        share, (chord, steps) = int((~observed).count_nonzero()) / observed.numel(), fit.lengths[v]
-        numbers = observed.shape[1], int((~observed.any(1)).sum())
+        columns = gappy.columns_of(v)
+        observed, missing = record.observed[:, columns], record.missing[:, columns]
+        number_missing = int(missing.count_nonzero())
+        share = number_missing / max(1, number_missing + int(observed.count_nonzero()))
+        (chord, steps) = fit.lengths[v]
+        numbers = observed.shape[1], int((~observed.any(1) & missing.any(1)).sum())
         facts[name] = [
             *map(str, numbers), significant(100 * share),
             f"{great_circle_km(chord):.0f}", str(steps) if in_steps else "",
@@ -379,7 +383,7 @@ def smoothing_report(comparison: Comparison, gappy: GappyRecord, filling: Fillin
 def missing_values(gappy: GappyRecord) -> tuple[Bool[Tensor, "time column"], Bool[Tensor, "time column"]]:
     """Masks of the missing values, and of those at times without any observation of their variable."""
     observed = gappy.record.observed
-    missing = ~observed & observed.any(0)
+    missing = gappy.record.missing & observed.any(0)
     return missing, missing & ~reach.present_variables(observed, gappy.variable)[:, gappy.variable]
 
 
@@ -493,7 +497,9 @@ def far_from_observations(
     ]
     far = [torch.empty_like(missing) for _ in limits]
     for cells in pieces(observed.shape[1], len(observed)):
-        of_missing = reach.steps_to_observation(observed[:, cells], gappy.record.segment), distance[:, cells]
+        masked_here = gappy.record.masked_in(cells)
+        steps = reach.steps_to_observation(observed[:, cells], gappy.record.segment, masked_here)
+        of_missing = steps, distance[:, cells]
         for mask, x, (in_gaps, of_whole) in zip(far, of_missing, limits, strict=True):
             limit = torch.where(at_whole_times[:, cells], of_whole[variable[cells]], in_gaps[variable[cells]])
             mask[:, cells] = missing[:, cells] & (x > limit)

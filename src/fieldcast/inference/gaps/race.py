@@ -89,6 +89,7 @@ class Sample(NamedTuple):
             part.x[self.times], part.observed[self.times], part.segment[self.times], part.columns,
             bounds=part.bounds and part.bounds.at((self.times,)),
             noise=None if part.noise is None else part.noise[self.times],
+            masked=None if part.masked is None else part.masked[self.times],
         )  # fmt: skip
         held_out = held_out.within(self.times, self.cells)
         weight = held_out.weights(torch.ones_like(held_out.whole))

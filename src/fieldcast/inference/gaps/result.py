@@ -15,8 +15,8 @@ from fieldcast import calendars
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields import conventions
-from fieldcast.fields.conventions import AS_OBSERVED, MEANINGS, NEVER, OBSERVED
-from fieldcast.fields.domain import BLOCK_BYTES
+from fieldcast.fields.conventions import AS_OBSERVED, FLAG, MASKED, MEANINGS, NEVER, OBSERVED
+from fieldcast.fields.domain import BLOCK_BYTES, masked
 from fieldcast.fields.observation_error import Errors
 from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import GRID
@@ -34,18 +34,23 @@ def as_fields(
     fields: xr.Dataset, errors: Errors, gappy: GappyRecord, filling: Filling, own: Mapping[str, OwnFilling],
     flag: Int8[Tensor, "time column"], beyond_limits: Bool[Tensor, "time column"],
 ) -> xr.Dataset:  # fmt: skip
-    """The result on the grid of the fields, NaN where it is beyond the limits; it takes the memory of the filling.
+    """The result on the grid of the fields, NaN where it is beyond the limits or masked.
 
-    Mapped variables are taken from `own`, and have a median and the ends of their 90 % interval as well. No value is
-    outside the range that the file declares. Smoothed values, where observed ones have errors, stand beside these.
+    It takes the memory of the filling. Mapped variables are taken from `own`, and have a median and the ends of their
+    90 % interval as well. No value is outside the range that the file declares. Smoothed values, where observed ones
+    have errors, stand beside these.
     """
-    layout, members = layout_of(fields), filling.members.shape[1]
+    layout, members, nowhere = layout_of(fields), filling.members.shape[1], masked(fields)
     result = xr.Dataset(coords={name: fields[name].reset_coords(drop=True) for name in DIMS})
     if members:
         result = result.assign_coords({MEMBER: (MEMBER, np.arange(members), CF[MEMBER])})
     for variable in gappy.own:
         name, quantity, (v, *_) = variable
         observed, beyond = fields[name].transpose(*DIMS).values, gappy.on_grid(beyond_limits, v, False)
+        flags = gappy.on_grid(flag, v, NEVER)
+        if nowhere is not None:
+            beyond = beyond | nowhere.values
+            np.copyto(flags, MASKED, where=nowhere.values & (flags != NEVER))
         if name in errors.deviation:
             as_observed = (
                 observed.copy()
@@ -67,8 +72,10 @@ def as_fields(
             mean = statistics["mean"]
         described = {} if quantity is None else {"quantity": quantity.kind}
         result[name] = DIMS, mean.copy(), dict(layout.attrs[name]) | described
-        for part, values in {**statistics, "flag": gappy.on_grid(flag, v, NEVER)}.items():
+        for part, values in {**statistics, "flag": flags}.items():
             result[f"{name}_{part}"] = DIMS, values, dict(attributes(layout, name, part))
+        if nowhere is not None:
+            result[name + FLAG].attrs |= flag_attributes(MASKED)
         if name in errors.deviation:
             result[name + AS_OBSERVED] = DIMS, as_observed, dict(attributes(layout, name, "observed values"))
         if members:
@@ -140,9 +147,10 @@ def attributes(codec: FieldLayout, variable: str, part: str) -> Iterator[tuple[s
         yield "units", codec.attrs[variable].get("units", "1")
 
 
-def flag_attributes() -> dict[str, Any]:
-    """Values and meanings of flags."""
-    return {"flag_values": np.arange(NEVER + 1, dtype=np.int8), "flag_meanings": MEANINGS}
+def flag_attributes(last: int = NEVER) -> dict[str, Any]:
+    """Values and meanings of flags, up to the last one that a result may have."""
+    meanings = MEANINGS.split()[: last + 1]
+    return {"flag_values": np.arange(last + 1, dtype=np.int8), "flag_meanings": " ".join(meanings)}
 
 
 def in_layout_of(

@@ -33,8 +33,9 @@ FILL_AGAIN = "fill the whole record again with `fieldcast fill-gaps`"
 PARAMETER = "parameter "
 # options of a fill that hold for later times, too, as they are by default
 USUAL: Mapping[str, Any] = MappingProxyType({
-    "variables": None, "levels": None, "region": None, "where": None, "step_hours": None, "gaps": "insert",
-    "quantities": "auto", "noise": None, "max_gap": None, "max_spread": None, "members": 0, "method": None, "seed": 0,
+    "variables": None, "levels": None, "region": None, "where": None, "mask": None, "step_hours": None,
+    "gaps": "insert", "quantities": "auto", "noise": None, "max_gap": None, "max_spread": None, "members": 0,
+    "method": None, "seed": 0,
 })  # fmt: skip
 
 
@@ -134,7 +135,7 @@ class StoredFit:
             lengths = [(distance, steps) for distance, steps in header["lengths"]]
             return cls(
                 header["method"], parameters, ErrorVariances(*variances), lengths, header["largest"],
-                statistics, record, tensors.get("sea"), quantities, header["options"], header["report"],
+                statistics, record, tensors.get("sea"), quantities, {**USUAL, **header["options"]}, header["report"],
                 header["digest"],
             )  # fmt: skip
         except UNREADABLE:

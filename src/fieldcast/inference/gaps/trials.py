@@ -304,8 +304,7 @@ class Comparison:
     @cached_property
     def missing(self) -> int:
         """Number of missing values in cells that have values at other times."""
-        present = [self.fields[name].notnull() for name in time_varying(self.fields)]
-        return sum(int((~each & each.any("time")).sum()) for each in present)
+        return number_missing(self.fields)
 
     def end_early(self, tried: Tried) -> None:
         """End the race with the best method so far: of the trials, of the last round, or else the quickest one."""
@@ -499,11 +498,21 @@ def most_held_out_stretch(
 
 def refuse_complete(fields: xr.Dataset) -> None:
     """Refuse fields without gaps."""
-    if not domain.has_gaps(fields):
+    if not domain.has_gaps(fields) or (domain.masked(fields) is not None and not number_missing(fields)):
         raise InputError(
-            "no value of the data is missing, except in cells that never have one: there is nothing to fill. If "
-            "gaps are coded as a number, declare it as the attribute _FillValue."
+            "no value of the data is missing, except in cells that never have one, or by a mask: there is nothing to "
+            "fill. If gaps are coded as a number, declare it as the attribute _FillValue."
         )
+
+
+def number_missing(fields: xr.Dataset) -> int:
+    """Number of missing values in cells that have values at other times, without the masked ones."""
+    masked, total = domain.masked(fields), 0
+    for name in time_varying(fields):
+        present = fields[name].notnull()
+        missing = ~present & present.any("time")
+        total += int((missing if masked is None else missing & ~masked).sum())
+    return total
 
 
 def check_held_out(gappy: GappyRecord, held_out: HeldOut) -> None:

@@ -62,7 +62,7 @@ def red_noise(
     if "rho" not in fitted:
         rho = in_time.persistence(r.x, r.observed, r.segment)
         fitted["rho"] = torch.tensor(rho, dtype=torch.float64)
-    mean, spread = in_time.red_noise(r.x, r.observed, r.segment, float(fitted["rho"]))
+    mean, spread = in_time.red_noise(r.x, r.observed, r.segment, float(fitted["rho"]), r.masked)
     return independent(record, mean.mul_(deviation), spread.mul_(deviation), streams)
 
 
@@ -77,7 +77,7 @@ def local_kriging(
     """
     fitted = {} if fitted is None else fitted
     r, deviation = record.scaled()
-    requested = ~r.observed if r.requested is None else r.requested & ~r.observed
+    requested = r.missing if r.requested is None else r.requested & r.missing
     step, point = elapsed_steps(r.segment), torch.from_numpy(r.columns.points).to(r.x.device)
     step += 0 if r.fitted is None else r.fitted.first
     variables = r.columns.variable.unique()
@@ -125,6 +125,7 @@ def settled(record: Record) -> Record:
         record, x=record.x[some], observed=record.observed[some], segment=record.segment[some], requested=None,
         bounds=record.bounds and record.bounds.at((some,)),
         noise=None if record.noise is None else record.noise[some],
+        masked=None if record.masked is None else record.masked[some],
     )  # fmt: skip
 
 

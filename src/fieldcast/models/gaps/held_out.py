@@ -32,7 +32,7 @@ from torch import Tensor
 from fieldcast.geometry import GOLDEN
 from fieldcast.models.gaps.error_variance import median_distance
 from fieldcast.models.gaps.in_time import counts, neighbours_in_time, pieces
-from fieldcast.models.gaps.reach import Columns, nearest_observation, present_variables, steps_to_observation
+from fieldcast.models.gaps.reach import nearest_observation, present_variables, steps_to_observation
 from fieldcast.models.gaps.record import MIN_TIMES, Bounds, Record
 from fieldcast.models.random_streams import generator_for
 from fieldcast.models.space import evenly
@@ -84,9 +84,10 @@ def held_out_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "
     if int(observed.any(1).sum()) == MIN_TIMES:
         return torch.zeros_like(observed, dtype=torch.int32)
     present = present_variables(observed, variable)
-    run = hold_out_times(present, per_time(record, present), generator)
+    absent = None if record.masked is None else ~present & present_variables(record.missing, variable)
+    run = hold_out_times(present, per_time(record, present), generator, absent)
     eligible = observed & (run == 0)[:, variable]
-    group = hold_out_in_gaps(eligible, observed, present, record.columns, generator)
+    group = hold_out_in_gaps(eligible, record, present, generator)
     for cells in pieces(observed.shape[1], len(observed)):  # values of a run are never held out in a gap
         group[:, cells] += run[:, variable[cells]] * observed[:, cells]
     return group
@@ -100,14 +101,16 @@ def per_time(record: Record, present: Bool[Tensor, "time variable"]) -> Float[Te
 
 
 def hold_out_times(
-    present: Bool[Tensor, "time variable"], values: Float[Tensor, " variable"], generator: torch.Generator
-) -> Int[Tensor, "time variable"]:
+    present: Bool[Tensor, "time variable"], values: Float[Tensor, " variable"], generator: torch.Generator,
+    absent: Bool[Tensor, "time variable"] | None = None,
+) -> Int[Tensor, "time variable"]:  # fmt: skip
     """Number of the held-out run that each time of a variable belongs to, 0 for none.
 
     `present` is the mask of the variables observed at each time, `values` the number of values of one at such a time.
+    `absent` is that of the variables that are missing at a whole time, by default all that are not observed.
     """
     device, present = present.device, present.cpu()
-    absent, times = ~present, present.sum(0)
+    absent, times = ~present if absent is None else absent.cpu(), present.sum(0)
     number, spare = torch.zeros_like(present, dtype=torch.int32), (times - MIN_TIMES).clamp(min=0)
     runs_of = [runs(column) for column in absent.T]
     lengths = torch.tensor([float(np.median(np.diff(of_v))) if of_v else 0.0 for of_v in runs_of])
@@ -149,8 +152,8 @@ def runs(selected: Bool[Tensor, " time"]) -> list[tuple[int, int]]:
 
 
 def hold_out_in_gaps(
-    eligible: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], present: Bool[Tensor, "time variable"],
-    columns: Columns, generator: torch.Generator,
+    eligible: Bool[Tensor, "time cell"], record: Record, present: Bool[Tensor, "time variable"],
+    generator: torch.Generator,
 ) -> Int[Tensor, "time cell"]:  # fmt: skip
     """Number of the gap in which each eligible value is held out: -1, -2 and so on, or 0 for none.
 
@@ -160,11 +163,12 @@ def hold_out_in_gaps(
     wanted, cell_count = GAP_SHARE * int(eligible.count_nonzero()), eligible.shape[1]
     needed, some = wanted, 0
     least = max(1, int(NEAR_SHARE * cell_count), min(MIN_NEAR_CELLS, cell_count // 4))
-    points, variable, of_time = columns.points, columns.variable, counts(eligible)[0]
+    observed, bounded, of_time = record.observed, record.bounded, counts(eligible)[0]
+    points, variable, _ = record.columns
     tree, allowed = cKDTree(points), (of_time * MAX_SHARE_OF_TIME).long().clamp(min=1) * (of_time > 1)
     available, left, kept = eligible.clone(), of_time.clone(), counts(observed)[0].clamp(min=1)
-    missing = ~observed & observed.any(0) & present[:, variable]
-    for gap, (first, time, last, cell) in enumerate(gaps(observed, missing, generator), start=1):
+    missing = record.missing & observed.any(0) & present[:, variable]
+    for gap, (first, time, last, cell) in enumerate(gaps(bounded, missing, generator), start=1):
         if needed <= 0 or (some >= ENOUGH_GAPS and wanted - needed >= ENOUGH_VALUES):
             break
         near = max(
@@ -173,7 +177,7 @@ def hold_out_in_gaps(
         cells = torch.as_tensor(tree.query(points[cell], near)[1], device=eligible.device).view(-1)
         begin = best_start(available, observed, first, last, cells, generator)
         times = begin + torch.arange(last - first, device=eligible.device)[:, None]
-        held_out = available[times, cells] & ~observed[first:last, cells]
+        held_out = available[times, cells] & ~bounded[first:last, cells]
         most = torch.maximum(allowed[times], left[times] - kept[first:last, None])
         order = held_out.cumsum(1)  # cells are in order of their distance
         within = held_out & (order <= most)
@@ -220,9 +224,11 @@ def best_start(
 
 
 def gaps(
-    observed: Bool[Tensor, "time cell"], missing: Bool[Tensor, "time cell"], generator: torch.Generator
+    bounded: Bool[Tensor, "time cell"], missing: Bool[Tensor, "time cell"], generator: torch.Generator
 ) -> Iterator[tuple[int, int, int, int]]:
     """Draw missing values; yield the first time, drawn time, time after the last, and cell of the gap of each.
+
+    Gaps end at `bounded` values (`Record.bounded`).
 
     The order alternates between long and short gaps.
     """
@@ -231,15 +237,15 @@ def gaps(
     total = int(until[-1])
     if total == 0:
         return
-    rank = torch.randint(total, (min(DRAWN_GAPS, total),), generator=generator).to(observed.device)
+    rank = torch.randint(total, (min(DRAWN_GAPS, total),), generator=generator).to(bounded.device)
     time = torch.searchsorted(until, rank, right=True)
     rank -= until[time] - of_time[time]
     # as numbers: an element of a tensor would keep the whole of it in memory
     drawn = [int(missing[t].nonzero()[r, 0]) for t, r in zip(time.tolist(), rank.tolist(), strict=True)]
-    cell = torch.tensor(drawn, device=observed.device)
+    cell = torch.tensor(drawn, device=bounded.device)
     first, last = torch.empty_like(time), torch.empty_like(time)
-    for some in pieces(len(time), len(observed)):
-        before, after = neighbours_in_time(observed[:, cell[some]])
+    for some in pieces(len(time), len(bounded)):
+        before, after = neighbours_in_time(bounded[:, cell[some]])
         index = time[some][None]
         first[some], last[some] = before.gather(0, index)[0] + 1, after.gather(0, index)[0]
     order = (last - first).argsort(stable=True)
@@ -406,10 +412,10 @@ def weights(
     """Weights of the held-out values in means over the missing values; see the module."""
     observed, columns = record.observed, record.columns
     visible = observed & ~held_out
-    steps = steps_to_observation(visible, record.segment)[held_out]
+    steps = steps_to_observation(visible, record.segment, record.masked)[held_out]
     distance = nearest_observation(visible, columns, held_out)[held_out]
     if record not in _MISSING:
-        _MISSING[record] = distances_of_missing(observed, columns)
+        _MISSING[record] = distances_of_missing(record)
     median, areas = _MISSING[record]
     by_steps = class_of_steps(steps, whole), area_by_steps(record)
     by_distance = class_of_distance(distance, median), areas
@@ -422,15 +428,16 @@ def weights(
     return weight
 
 
-def distances_of_missing(observed: Bool[Tensor, "time cell"], columns: Columns) -> tuple[float, Tensor]:
+def distances_of_missing(record: Record) -> tuple[float, Tensor]:
     """Median distance of missing values, and their area in each class of distance.
 
     Those at times without any of their variable, which have no distance, are all counted; of the others those of some
     times stand for all if there are more than `MAX_DISTANCES`.
     """
+    observed, columns = record.observed, record.columns
     present = present_variables(observed, columns.variable)
     missing, at_absent = (
-        ~observed & observed.any(0),
+        record.missing & observed.any(0),
         observed.new_zeros(len(columns.area), dtype=torch.float64),
     )
     for v in columns.variable.unique().tolist():
@@ -462,8 +469,11 @@ def area_by_steps(record: Record) -> Float[Tensor, " class"]:
     ever, absent = observed.any(0), ~present_variables(observed, variable)
     total = torch.zeros(2 * STEP_CLASSES, dtype=torch.float64, device=observed.device)
     for cells in pieces(observed.shape[1], len(observed)):
+        masked = record.masked_in(cells)
         missing = ~observed[:, cells] & ever[cells]
-        steps = steps_to_observation(observed[:, cells], record.segment)[missing]
+        if masked is not None:
+            missing &= ~masked
+        steps = steps_to_observation(observed[:, cells], record.segment, masked)[missing]
         whole = absent[:, variable[cells]][missing]
         of_value = area[cells].double().expand(missing.shape)[missing]
         total.index_add_(0, class_of_steps(steps, whole), of_value)
@@ -499,7 +509,7 @@ def class_of_count(count: Int[Tensor, " cell"]) -> Int[Tensor, " cell"]:
 def area_by_count(record: Record, of_cell: Int[Tensor, " cell"]) -> Float[Tensor, " class"]:
     """Area of the missing values of each class of cells."""
     observed = record.observed
-    missing = (len(observed) - counts(observed)[1]) * observed.any(0)
+    missing = (len(observed) - counts(record.bounded)[1]) * observed.any(0)
     total = torch.zeros(2 * STEP_CLASSES, dtype=torch.float64, device=observed.device)
     return total.index_add_(0, of_cell, record.columns.area.double() * missing)
 

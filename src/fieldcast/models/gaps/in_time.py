@@ -24,9 +24,17 @@ SEGMENT_SEPARATION = 2**30
 
 
 def neighbours_in_time(
-    observed: Bool[Tensor, "time cell"],
+    observed: Bool[Tensor, "time cell"], masked: Bool[Tensor, "time cell"] | None = None
 ) -> tuple[Int[Tensor, "time cell"], Int[Tensor, "time cell"]]:
-    """Index of the last observed time at or before each value (-1: none); of the first at or after it (T: none)."""
+    """Index of the last observed time at or before each value (-1: none); of the first at or after it (T: none).
+
+    A time on the other side of a masked one is none.
+    """
+    if masked is not None:
+        before, after = neighbours_in_time(observed)
+        wall_before, wall_after = neighbours_in_time(masked)
+        none_before, none_after = before < wall_before, after > wall_after
+        return before.masked_fill_(none_before, -1), after.masked_fill_(none_after, len(observed))
     times = len(observed)
     index = torch.arange(times, device=observed.device)[:, None]
     before = torch.where(observed, index, -1).cummax(0).values
@@ -49,31 +57,43 @@ def gap_lengths(
 
 
 def linear_in_time(
-    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], hours: Float[Tensor, " time"]
-) -> Float[Tensor, "time cell"]:
-    """Interpolation between the observed times of each cell, constant beyond them; 0 in cells never observed."""
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], hours: Float[Tensor, " time"],
+    masked: Bool[Tensor, "time cell"] | None = None,
+) -> Float[Tensor, "time cell"]:  # fmt: skip
+    """Interpolation between the observed times of each cell, constant beyond them; NaN without one on either side.
+
+    Times on the other side of a masked one are not used.
+    """
     filled, last = torch.empty_like(x), len(x) - 1
     for cells in pieces(x.shape[1], TABLES * len(x)):
-        before, after = neighbours_in_time(observed[:, cells])
+        walls = None if masked is None else masked[:, cells]
+        before, after = neighbours_in_time(observed[:, cells], walls)
         values = torch.where(observed[:, cells], x[:, cells], 0.0)
         i = torch.where(before < 0, after.clamp(max=last), before)
         j = torch.where(after > last, before.clamp(min=0), after)
         interval = hours[j] - hours[i]
         share = (hours[:, None] - hours[i]) / torch.where(interval > 0, interval, 1.0)
         share = torch.where(interval > 0, share, 0.0).to(x)
-        filled[:, cells] = (1 - share) * values.gather(0, i) + share * values.gather(0, j)
+        linear = (1 - share) * values.gather(0, i) + share * values.gather(0, j)
+        filled[:, cells] = linear.masked_fill_((before < 0) & (after > last), math.nan)
     return filled
 
 
 def red_noise(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
-    rho: float | None = None,
+    rho: float | None = None, masked: Bool[Tensor, "time cell"] | None = None,
 ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:  # fmt: skip
-    """Mean and standard deviation of each value as red noise of variance 1 about 0; segments are independent."""
+    """Mean and standard deviation of each value as red noise of variance 1 about 0.
+
+    Segments are independent, and so are the values of a cell on both sides of a masked one.
+    """
     rho, step = persistence(x, observed, segment) if rho is None else rho, elapsed_steps(segment)
     mean, spread = torch.empty_like(x), torch.empty_like(x)
     for cells in pieces(x.shape[1], TABLES * len(x)):
-        mean[:, cells], spread[:, cells] = between_neighbours(x[:, cells], observed[:, cells], step, rho)
+        walls = None if masked is None else masked[:, cells]
+        mean[:, cells], spread[:, cells] = between_neighbours(
+            x[:, cells], observed[:, cells], step, rho, walls
+        )
     return mean, spread
 
 
@@ -88,10 +108,11 @@ def between_neighbours(
     observed: Bool[Tensor, "time cell"],
     step: Float[Tensor, " time"],
     rho: float,
+    masked: Bool[Tensor, "time cell"] | None = None,
 ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
     """Mean and standard deviation by the equations of the module; `step` counts from the first time."""
     last = len(x) - 1
-    before, after = neighbours_in_time(observed)
+    before, after = neighbours_in_time(observed, masked)
     x = torch.where(observed, x, 0.0)
     p = (rho ** torch.where(before < 0, SEGMENT_SEPARATION, step[:, None] - step[before.clamp(min=0)])).to(x)
     q = (

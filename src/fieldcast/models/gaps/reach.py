@@ -169,11 +169,13 @@ def nearest_observation(
 
 
 def steps_to_observation(
-    observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
-) -> Int[Tensor, "time cell"]:
+    observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
+    masked: Bool[Tensor, "time cell"] | None = None,
+) -> Int[Tensor, "time cell"]:  # fmt: skip
     """Number of steps from each time to the nearest one of its segment at which the same cell was observed.
 
-    If the cell is never observed in the segment, it is the number of all times.
+    If the cell is never observed in the segment, or only on the other side of a masked time, it is the number of all
+    times.
     """
     steps = torch.empty_like(observed, dtype=torch.int32)
     times, index = len(observed), elapsed_steps(segment).long()[:, None]
@@ -182,5 +184,10 @@ def steps_to_observation(
         here = observed[:, cells]
         before = torch.where(here, index, -never).cummax(0).values
         after = torch.where(here, index, never).flip(0).cummin(0).values.flip(0)
+        if masked is not None:
+            wall = torch.where(masked[:, cells], index, -never).cummax(0).values
+            before.masked_fill_(wall > before, -never)
+            wall = torch.where(masked[:, cells], index, never).flip(0).cummin(0).values.flip(0)
+            after.masked_fill_(wall < after, never)
         steps[:, cells] = torch.minimum(index - before, after - index).clamp(max=times).int()
     return steps

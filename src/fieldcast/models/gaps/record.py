@@ -74,6 +74,9 @@ class Record:
         Variance of the errors of the observed values, if they have any (`observation_error`).
     fitted
         Statistics of the record that the methods were fitted to, if it is another one.
+    masked
+        Mask of the values that are neither observed nor missing, such as those of the sea under ice, if there are any:
+        nothing is filled there, and no gap of a cell extends across them.
     """
 
     x: Float[Tensor, "time cell"]
@@ -84,6 +87,7 @@ class Record:
     bounds: Bounds | None = None
     noise: Float[Tensor, "time cell"] | None = None
     fitted: Statistics | None = None
+    masked: Bool[Tensor, "time cell"] | None = None
 
     def __post_init__(self) -> None:
         times = int(self.observed.any(1).sum())
@@ -93,6 +97,21 @@ class Record:
                 f"{MIN_TIMES}: give a longer record."
             )
 
+    @property
+    def missing(self) -> Bool[Tensor, "time cell"]:
+        """Mask of the values that are neither observed nor masked."""
+        missing = ~self.observed
+        return missing if self.masked is None else missing & ~self.masked
+
+    @property
+    def bounded(self) -> Bool[Tensor, "time cell"]:
+        """Mask of the values at which a gap of a cell ends: those that are observed or masked."""
+        return self.observed if self.masked is None else self.observed | self.masked
+
+    def masked_in(self, columns: slice | Int[Tensor, " some"]) -> Bool[Tensor, "time some"] | None:
+        """The masked values of some columns, if there are any in the record."""
+        return None if self.masked is None else self.masked[:, columns]
+
     def of_columns(self, columns: Int[Tensor, " some"]) -> Record:
         """The record of some columns, in ascending order, whose variables are numbered anew."""
         points, variable, area = self.columns
@@ -101,8 +120,9 @@ class Record:
         bounds = self.bounds and self.bounds.at((slice(None), columns))
         noise = None if self.noise is None else self.noise[:, columns]
         return Record(
-            self.x[:, columns], self.observed[:, columns], self.segment, kept, bounds=bounds, noise=noise
-        )
+            self.x[:, columns], self.observed[:, columns], self.segment, kept, bounds=bounds, noise=noise,
+            masked=self.masked_in(columns),
+        )  # fmt: skip
 
     def scaled(self) -> tuple[Record, Float[Tensor, " cell"]]:
         """The record in units of the standard deviation of each value, 0 where missing; also the deviations."""

@@ -129,7 +129,7 @@ def run_trial(
     del filled  # as large as the record, like each of the following tables
     release_memory()
     sigma = deviations(record.x, record.observed)
-    steps = held_out.at(steps_to_observation(record.observed, record.segment)).float()
+    steps = held_out.at(steps_to_observation(record.observed, record.segment, record.masked)).float()
     distance = nearest_observation(record.observed, record.columns, requested)
     count = counts(record.observed)[1][held_out.cell].float()
     predictors = ErrorPredictors(
@@ -223,7 +223,7 @@ def predictors_of(
     return ErrorPredictors(
         spread,
         climatological[columns].expand(len(spread), -1),
-        steps_to_observation(record.observed[:, columns], record.segment),
+        steps_to_observation(record.observed[:, columns], record.segment, record.masked_in(columns)),
         distance,
         count.float().expand(len(spread), -1),
     )

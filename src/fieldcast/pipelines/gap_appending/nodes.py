@@ -28,7 +28,7 @@ def append(
 
     def selected(options: Mapping[str, Any]) -> Granule:
         source = replace(ingestion, **{name: options[name] for name in OF_SOURCE})
-        return Granule(open_source(source.file()), open_layout(source), source.label)
+        return Granule(open_source(source.file(), part=True), open_layout(source), source.label)
 
     filled, where, stored = opened(gap_filling.append, None)
     given = fill_options_of(ingestion, gap_filling, seed, limits)

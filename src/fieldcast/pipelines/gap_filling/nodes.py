@@ -15,7 +15,7 @@ from fieldcast.fields.quantities import Quantity, quantity_of
 from fieldcast.inference.file_options import GapFilling
 
 NOISE = "gap_filling.noise"
-OF_SOURCE = ("variables", "levels", "region", "where", "step_hours", "gaps")  # options of ingestion
+OF_SOURCE = ("variables", "levels", "region", "where", "mask", "step_hours", "gaps")  # options of ingestion
 
 
 def choose_quantities(
