@@ -34,7 +34,6 @@ from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Outline, Sheet, contour_l
 from fieldcast.figures.style import (
     INK,
     NORMAL_FONT,
-    Chart,
     LineStyle,
     draw_legend,
     escape,
@@ -233,7 +232,7 @@ def draw(data: Path = DATA, images: Path = IMAGES) -> list[Path]:
     return [write_picture(images / f"{name}.png", figure, file) for name, figure, file in figures(data)]
 
 
-def figures(data: Path) -> Iterator[tuple[str, Figure | Chart, Path]]:
+def figures(data: Path) -> Iterator[tuple[str, Figure, Path]]:
     """Name, figure and file of numbers of each picture of which the numbers are stored."""
     reconstruct, forecast = labels("reconstruct"), labels("forecast")
     if (file := data / "errors.csv").exists():

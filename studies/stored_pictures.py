@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fieldcast.atomic import write_atomically
-from fieldcast.figures.style import Chart, Picture, png
+from fieldcast.figures.style import Picture, png
 
 MAX_BYTES = 150_000  # size of a picture, at most [bytes]
 # pixels and colours of a picture, the best first
@@ -25,7 +25,7 @@ WIDTHS, COLOURS = (1300, 1200, 1100, 1000, 900), (256, 96, 48)
 COMMAND = "make figures"
 
 
-def write_picture(file: Path, figure: Figure | Chart, numbers: Path) -> Path:
+def write_picture(file: Path, figure: Figure, numbers: Path) -> Path:
     """Write a figure, drawn from the file `numbers`, as a small PNG with the digest of that file; return its path."""
     texts = PngInfo()
     texts.add_text("numbers", f"{digest(numbers)} {os.path.relpath(numbers, file.parent)}")
@@ -55,7 +55,7 @@ def digest(numbers: Path) -> str:
     return hashlib.sha256(numbers.read_bytes()).hexdigest()[:12]
 
 
-def small_picture(figure: Figure | Chart) -> bytes:
+def small_picture(figure: Figure) -> bytes:
     """A figure as PNG of at most `MAX_BYTES`, as wide and with as many colours as this allows.
 
     It is drawn anew for each width: cells of one colour take little room, cells with blurred edges much.

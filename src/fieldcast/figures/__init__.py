@@ -1,8 +1,8 @@
-"""Figures: functions of xarray and pandas that return a matplotlib Figure, or a `Chart` of curves to explore.
+"""Figures: functions of xarray and pandas that return a matplotlib Figure.
 
 ================  =======================================================================================
 `style`           the look of an experiment, the same in every figure; sizes, axes, text; a figure as PNG
-`curves`          charts of scores against the fraction observed or the lead time, and of errors over time
+`curves`          scores against the fraction observed or the lead time, and of errors over time
 `sheet`           many maps of one grid, with coastlines or mountains
 `maps`            truth, observations, masks and reconstructions side by side, scores at held-out stations
 `forecast_maps`   the first steps of a forecast, snapshots of a long one; all steps, as a GIF; those of a cycle

@@ -1,4 +1,4 @@
-"""Style of figures and charts: each experiment has one look, the same in every figure.
+"""Style of figures: each experiment has one look, the same in every figure.
 
 Classical methods are dashed, in muted colours or black, learned models coloured and solid, bounds slate. The first
 colours are those of Okabe and Ito (2008), which readers with any of the common colour blindnesses tell apart; markers
@@ -8,19 +8,14 @@ differ too.
 from __future__ import annotations
 
 import io
-import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import vl_convert
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -226,28 +221,6 @@ def times_of_index(index: pd.Index) -> pd.Index:
 
 
 DPI = 130  # resolution of a stored figure
-CSS_DPI = 96  # pixels of the page for an inch
-Spec = dict[str, Any]
-CONVERTING: dict[str, int] = {}  # the process that has used vl-convert
-IN_ITS_OWN_PROCESS = """
-import json, sys, vl_convert
-result = getattr(vl_convert, sys.argv[1])(**json.load(sys.stdin))
-sys.stdout.buffer.write(result.encode() if isinstance(result, str) else result)
-"""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Chart:
-    """A Vega-Lite specification, which the results page draws and from which its picture is rendered."""
-
-    spec: Spec
-
-    def __repr__(self) -> str:
-        return "Chart"
-
-    def _repr_png_(self) -> bytes:
-        """The picture, which notebooks show."""
-        return png(self)
 
 
 class Picture(NamedTuple):
@@ -261,16 +234,11 @@ class Picture(NamedTuple):
             return image.width / DPI
 
 
-def png(figure: Figure | Chart, dpi: int = DPI) -> bytes:
+def png(figure: Figure, dpi: int = DPI) -> bytes:
     """Render a figure as PNG with 256 colours, a quarter of the size of full colour.
 
     Equal figures give equal bytes: the file holds no date and no program name.
     """
-    if isinstance(figure, Chart):
-        with Image.open(
-            io.BytesIO(convert("vegalite_to_png", vl_spec=figure.spec, scale=dpi / CSS_DPI))
-        ) as drawn:
-            return few_colours(drawn.convert("RGB"))
     canvas = FigureCanvasAgg(figure)
     before = figure.dpi
     figure.set_dpi(dpi)
@@ -278,21 +246,6 @@ def png(figure: Figure | Chart, dpi: int = DPI) -> bytes:
     pixels = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
     figure.set_dpi(before)
     return few_colours(pixels)
-
-
-def convert(function: str, **options: Any) -> bytes:
-    """The result of a function of vl-convert, as bytes.
-
-    Its threads stay with the process that has used it first: a fork of that process, such as a worker of
-    `ParallelRunner`, would wait for them for ever, and asks a process of its own.
-    """
-    if CONVERTING.setdefault("process", os.getpid()) == os.getpid():
-        result: bytes | str = getattr(vl_convert, function)(**options)
-        return result.encode() if isinstance(result, str) else result
-    command = [sys.executable, "-c", IN_ITS_OWN_PROCESS, function]
-    return subprocess.run(
-        command, input=json.dumps(options).encode(), stdout=subprocess.PIPE, check=True
-    ).stdout
 
 
 def few_colours(pixels: Image.Image) -> bytes:

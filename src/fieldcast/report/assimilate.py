@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fieldcast.calendars import lead_label
 from fieldcast.experiments import roles
 from fieldcast.figures.forecast_maps import cycle_film
-from fieldcast.figures.style import Chart, percent
+from fieldcast.figures.style import percent
 from fieldcast.report.events import BrierSkillTables, event_figures
 from fieldcast.report.glossary import Glossary
 from fieldcast.report.reconstruct import Reconstruct
@@ -76,7 +76,7 @@ class Assimilate(Reconstruct):
         cases = Observed, ("pattern", "k"), lambda board: board.cases
         return BrierSkillTables(self, scores, *cases, self.first_case)
 
-    def event_figures(self) -> dict[str, Figure | Chart]:
+    def event_figures(self) -> dict[str, Figure]:
         """Reliability, ROC curve and economic value of backgrounds and analyses at the middle fraction observed."""
         case = self.first_case
         if not self.events or case is None:
@@ -114,7 +114,7 @@ class Assimilate(Reconstruct):
             body.append([Cell(self.label(str(name))), Cell(f"{pattern}, {percent(k)}", k), *cells])
         return Table(["Experiment", "Observed", *(f"{lead_label(lead)}" for lead in leads)], body)
 
-    def figures(self) -> dict[str, Figure | Chart]:
+    def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
         drawn, films = super().figures() | self.event_figures(), self.films_to_draw()
         if films:

@@ -345,7 +345,6 @@ def shared_context(results: Results, tuning: str, members: int = 0) -> dict[str,
     """
     return {
         "board": results.board,
-        "charts": results.charts,
         "costs": costs_table(results),
         "tuned": tuned_table(results, tuning),
         "latent_use": latent_use_table(results),

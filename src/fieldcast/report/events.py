@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from fieldcast.experiments import roles
 from fieldcast.figures.calibration import event_page
-from fieldcast.figures.style import Chart
 from fieldcast.kinds import is_low, label
 from fieldcast.report.results import Results, file_name
 from fieldcast.report.score_tables import score_table
@@ -85,13 +84,13 @@ class BrierSkillTables:
             yield label(float(quantile)), score_table(self.results, board, SKILL, self.columns(board))
 
 
-def event_figures(results: Results, cases: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure | Chart]:
+def event_figures(results: Results, cases: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
     """Figures of a high and a low event over all variables, by file name.
 
     `cases` are the columns by their titles, each as the labels of its case and its kind of cells.
     """
     names = experiments_to_draw(results)
-    figures: dict[str, Figure | Chart] = {}
+    figures: dict[str, Figure] = {}
     for quantile in drawn_quantiles(results):
         columns = {
             title: {

@@ -129,7 +129,7 @@ class Exploration:
         page: str = TEMPLATES.get_template("page.html.j2").render(
             title=self.name, subtitle=f"{'; '.join(text for _, text in self.facts)}. {self.answer}", leaders=scores,
             explanations=EXPLANATIONS, doubts=doubts, glance_figures=first, groups=[("A first look", sections)],
-            style=Markup(source("style.css")), script=Markup(source("script.js")), vega="",
+            style=Markup(source("style.css")), script=Markup(source("script.js")),
         )  # fmt: skip
         return page
 

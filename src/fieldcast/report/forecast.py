@@ -22,7 +22,6 @@ from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
 from fieldcast.figures.long_rollout import long_run
 from fieldcast.figures.pictures import forecast_glance
 from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
-from fieldcast.figures.style import Chart
 from fieldcast.geometry import evenly_spaced_indices
 from fieldcast.kinds import LEAD, InitialTimes
 from fieldcast.report.comparisons import fed_on_mean, representative_cases, shared_context
@@ -190,8 +189,7 @@ class Forecast(Results):
             doubts.append(Doubt(ROLLOUTS, f"{len(lost)} of {len(ends)}", meaning))
         return doubts
 
-    @cached_property
-    def charts(self) -> dict[str, Chart]:
+    def curves(self) -> dict[str, Figure]:
         """Scores against the lead time, over all variables and by variable."""
         if not len(self.leaderboard):
             return {}
@@ -202,8 +200,8 @@ class Forecast(Results):
             "variables_against_lead": variables_against_lead(board, self.units, region, looks),
         }
 
-    def figures(self) -> dict[str, Figure | Chart]:
-        drawn = at_a_glance(self) | self.charts
+    def figures(self) -> dict[str, Figure]:
+        drawn = at_a_glance(self) | self.curves()
         drawn |= of_diagnostics(self) | of_events(self)
         drawn |= of_first_steps(self) | of_long_rollouts(self)
         return drawn | self.losses()
@@ -263,7 +261,7 @@ class Forecast(Results):
 FIGURE_DAYS = (1, 5, 10)  # lead times of rank histograms and spectra
 
 
-def at_a_glance(results: Forecast) -> dict[str, Figure | Chart]:
+def at_a_glance(results: Forecast) -> dict[str, Figure]:
     """The best experiment on the first screen; empty without examples of it."""
     best = results.best
     if best not in results.examples:
@@ -274,7 +272,7 @@ def at_a_glance(results: Forecast) -> dict[str, Figure | Chart]:
     return {GLANCE: forecast_glance(stored, variable, lead, results.label(best), results.outline)}
 
 
-def of_diagnostics(results: Forecast) -> dict[str, Figure | Chart]:
+def of_diagnostics(results: Forecast) -> dict[str, Figure]:
     """Spectra and, of ensembles, rank histograms."""
     stored = results.labelled("diagnostics")
     if not stored:
@@ -286,7 +284,7 @@ def of_diagnostics(results: Forecast) -> dict[str, Figure | Chart]:
     return drawn
 
 
-def of_events(results: Forecast) -> dict[str, Figure | Chart]:
+def of_events(results: Forecast) -> dict[str, Figure]:
     """Reliability, ROC curve and economic value at some lead times."""
     if not results.events:
         return {}
@@ -297,7 +295,7 @@ def of_events(results: Forecast) -> dict[str, Figure | Chart]:
     return event_figures(results, cases)
 
 
-def of_first_steps(results: Forecast) -> dict[str, Figure | Chart]:
+def of_first_steps(results: Forecast) -> dict[str, Figure]:
     """Maps of the first steps of several experiments and variables."""
     return {
         steps.file: step_maps(
@@ -310,7 +308,7 @@ def of_first_steps(results: Forecast) -> dict[str, Figure | Chart]:
     }
 
 
-def of_long_rollouts(results: Forecast) -> dict[str, Figure | Chart]:
+def of_long_rollouts(results: Forecast) -> dict[str, Figure]:
     """Curves by step, and spectra and maps of snapshots of the first variable."""
     drawn = {}
     if stability := results.labelled("stability"):

@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, is_dataclass
-from functools import cache
 from typing import Any
 
 import yaml
 from markupsafe import Markup
 
-from fieldcast.figures.style import Picture, convert
+from fieldcast.figures.style import Picture
 from fieldcast.report.data import DataSummary
 from fieldcast.report.first_screen import EXPLANATIONS, leaders_table, most_serious
 from fieldcast.report.glossary import explanations
 from fieldcast.report.rendering import TEMPLATES, Section, render
 from fieldcast.report.results import GLANCE, Results
 from fieldcast.report.tables import Cell, Table, quality_rows
-
-CHART = '<figure class="chart">'  # opening tag of an interactive chart
 
 
 def report(
@@ -50,17 +47,8 @@ def report(
         groups=[(title, sections) for title, sections in groups if sections],
         style=Markup(source("style.css")),
         script=Markup(source("script.js")),
-        vega=Markup(
-            vega() if any(CHART in section.body for _, sections in groups for section in sections) else ""
-        ),
     )
     return page
-
-
-@cache
-def vega() -> str:
-    """Vega, Vega-Lite and vega-embed (BSD-3-Clause licences) as one script of 0.9 MB, which defines `vegaEmbed`."""
-    return convert("javascript_bundle", snippet="window.vegaEmbed = vegaEmbed;").decode()
 
 
 def source(name: str) -> str:

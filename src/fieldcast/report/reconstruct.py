@@ -17,7 +17,7 @@ from fieldcast.figures.curves import against_k, over_time, variables_against_k
 from fieldcast.figures.maps import mask_pictures, reconstruction_maps
 from fieldcast.figures.pictures import reconstruction_glance
 from fieldcast.figures.spectra import relative_spectra
-from fieldcast.figures.style import Chart, percent
+from fieldcast.figures.style import percent
 from fieldcast.kinds import CASE
 from fieldcast.report.comparisons import shared_context
 from fieldcast.report.first_screen import general_doubts
@@ -142,10 +142,10 @@ class Reconstruct(Results):
         """Reasons that results of all tasks may have."""
         return list(general_doubts(self))
 
-    @cached_property
-    def charts(self) -> dict[str, Chart]:
+    def curves(self) -> dict[str, Figure]:
         """Scores against the fraction observed, over all variables and by variable; errors over time."""
-        drawn, pattern = {}, self.main_pattern
+        drawn: dict[str, Figure] = {}
+        pattern = self.main_pattern
         if len(self.leaderboard):
             board = self.labelled_leaderboard
             drawn["scores_against_k"] = against_k(board, self.looks, pattern=pattern)
@@ -153,7 +153,7 @@ class Reconstruct(Results):
         errors = self.errors_over_time()
         return drawn | ({"error_over_time": over_time(errors)} if errors else {})
 
-    def glance_figure(self) -> dict[str, Figure | Chart]:
+    def glance_figure(self) -> dict[str, Figure]:
         """The best experiment on the first screen; empty without examples of it in the main pattern."""
         if self.best not in self.examples:
             return {}
@@ -171,9 +171,9 @@ class Reconstruct(Results):
             )
         }
 
-    def figures(self) -> dict[str, Figure | Chart]:
-        """Figures and charts that have content, by file name."""
-        drawn = self.glance_figure() | self.charts | self.diagnostic_figures()
+    def figures(self) -> dict[str, Figure]:
+        """Figures that have content, by file name."""
+        drawn = self.glance_figure() | self.curves() | self.diagnostic_figures()
         for maps in self.maps():
             examples = self.labelled({name: self.examples[name] for name in self.map_parts[maps.part]})
             drawn[maps.file] = reconstruction_maps(
@@ -190,7 +190,7 @@ class Reconstruct(Results):
         errors = {label: error_over_time(table, pattern=self.main_pattern) for label, table in tables.items()}
         return {label: frame for label, frame in errors.items() if frame.size}
 
-    def diagnostic_figures(self) -> dict[str, Figure | Chart]:
+    def diagnostic_figures(self) -> dict[str, Figure]:
         """Rank histograms and spectra."""
         stored, pattern = self.labelled("diagnostics"), self.main_pattern
         levels = fractions(next(iter(stored.values())), pattern) if stored else []

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.experiments import Comparison, Description, descriptions, roles
 from fieldcast.figures.sheet import Outline
-from fieldcast.figures.style import Chart, LineStyle, Picture, looks, png
+from fieldcast.figures.style import LineStyle, Picture, looks, png
 from fieldcast.figures.training import loss_curves
 from fieldcast.report.glossary import Glossary
 from fieldcast.report.rendering import Section, render
@@ -112,17 +112,12 @@ class Results(ABC):
         return scores
 
     @abstractmethod
-    def figures(self) -> dict[str, Figure | Chart]:
-        """Figures and charts that have content, by file name."""
+    def figures(self) -> dict[str, Figure]:
+        """Figures that have content, by file name."""
 
     def pictures(self) -> dict[str, Picture]:
         """The figures as pictures; each figure is released before the next is converted."""
         return {name: Picture(png(figure)) for name, figure in self.figures().items()}
-
-    @cached_property
-    def charts(self) -> dict[str, Chart]:
-        """Charts that have content, by file name; they are among the figures too."""
-        return {}
 
     @property
     def doubts(self) -> list[Doubt]:
@@ -267,7 +262,7 @@ class Results(ABC):
         ]
         return Table(["label", "experiment", "family", "method"], body, "texts")
 
-    def losses(self) -> dict[str, Figure | Chart]:
+    def losses(self) -> dict[str, Figure]:
         """Loss curves of the trained experiments."""
         trained = {name: history for name, history in self.ordered("history").items() if "loss" in history}
         return {"losses": loss_curves(self.labelled(trained), self.looks)} if trained else {}

@@ -28,7 +28,6 @@ from fieldcast.figures.samples import (
     wasserstein_maps,
 )
 from fieldcast.figures.spectra import sample_spectra
-from fieldcast.figures.style import Chart
 from fieldcast.report.comparisons import shared_context
 from fieldcast.report.first_screen import RECOGNISED, general_doubts
 from fieldcast.report.glossary import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN, Glossary
@@ -264,9 +263,9 @@ class Sample(Results):
         ]
         return pd.concat([self.labelled_leaderboard, *([pd.DataFrame(records)] if records else [])])
 
-    def figures(self) -> dict[str, Figure | Chart]:
+    def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
-        drawn: dict[str, Figure | Chart] = at_a_glance(self)
+        drawn: dict[str, Figure] = at_a_glance(self)
         if self.board.having("fid", "kid", "c2st"):
             drawn["distances"] = distance_dots(self.with_recognised, self.ceilings, self.looks)
         drawn |= dict(pictures(self))
@@ -289,7 +288,7 @@ def comparison_file(comparison: Comparison) -> str:
 # Figures of the task `sample`: pictures of states, test data in latent space, and diagnostics.
 
 
-def at_a_glance(results: Sample) -> dict[str, Figure | Chart]:
+def at_a_glance(results: Sample) -> dict[str, Figure]:
     """The best experiment on the first screen; empty without pictures of it."""
     pictured = results.pictured("real", "sample")
     if not pictured:
@@ -316,7 +315,7 @@ def pictures(results: Sample) -> Iterator[tuple[str, Figure]]:
         yield name, nearest_pictures(results.examples_of(names), variable, results.outline)
 
 
-def of_latents(results: Sample) -> dict[str, Figure | Chart]:
+def of_latents(results: Sample) -> dict[str, Figure]:
     """Figures of test data in latent space, and of the prior there."""
     drawn = {}
     stored = results.labelled("latents")
@@ -331,7 +330,7 @@ def of_latents(results: Sample) -> dict[str, Figure | Chart]:
     return drawn
 
 
-def of_diagnostics(results: Sample) -> dict[str, Figure | Chart]:
+def of_diagnostics(results: Sample) -> dict[str, Figure]:
     """Figures of distances to the nearest training state and, for fields, of spectra and Wasserstein distances."""
     drawn = {}
     near = {name: results.diagnostics[name] for name in results.near}

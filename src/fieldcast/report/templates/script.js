@@ -27,8 +27,6 @@ function animate(figure) {
   slider.addEventListener("input", () => { stop(); show(); });
 }
 document.querySelectorAll("figure.animation").forEach(animate);
-document.querySelectorAll("figure.chart").forEach(figure => vegaEmbed(figure.querySelector("div"),
-  JSON.parse(figure.querySelector("script").textContent), {mode: "vega-lite", actions: false, renderer: "svg"}));
 let closed = [];
 addEventListener("beforeprint", () => { closed = [...document.querySelectorAll("details:not([open])")];
   closed.forEach(part => { part.open = true; }); });
