@@ -106,7 +106,7 @@ mlflow: $(INSTALLED) ## the history of runs: curves, scores, figures
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1
 
 constraints: ## rewrite constraints.txt with the newest compatible versions (needs uv)
-	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --python-version 3.11 --extra dask --extra dev --extra docs --extra era5 --extra export --extra gpu --extra mlflow --extra peers --extra s3 --extra viz \
+	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile --universal --python-version 3.11 --extra dask --extra dev --extra docs --extra era5 --extra export --extra gpu --extra mlflow --extra peers --extra projections --extra s3 --extra viz \
 		--no-annotate --upgrade pyproject.toml -o constraints.txt
 
 clean: ## caches and builds; no data, no trained model

@@ -122,6 +122,7 @@ def test_packages_of_the_extras_are_imported_where_they_are_needed_and_not_befor
         "onnxruntime",
         "onnxscript",
         "psutil",
+        "pyproj",
         "s3fs",
     }
     package = ROOT / "src/fieldcast"

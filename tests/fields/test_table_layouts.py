@@ -1,6 +1,7 @@
 """Tables in every layout hold the readings of one plain table."""
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -262,7 +263,7 @@ def test_x_and_y_with_a_coordinate_reference_system(unit: str, tmp_path: Path) -
         assert_same(named, table, columns={"x": "a", "y": "b"}, crs="EPSG:25833")
 
 
-def test_a_list_of_stations_may_be_in_metres(tmp_path: Path) -> None:
+def test_a_list_of_stations_may_be_in_metres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = plain()
     x, y = Transformer.from_crs("EPSG:4326", "EPSG:25833", always_xy=True).transform(
         places()["longitude"], places()["latitude"]
@@ -270,6 +271,9 @@ def test_a_list_of_stations_may_be_in_metres(tmp_path: Path) -> None:
     path = written(tmp_path / "rain.csv", wide(table, "station"))
     written(tmp_path / "list.csv", pd.DataFrame({"id": IDS, "x": x, "y": y}))
     assert_same(path, table, crs="EPSG:25833")
+    monkeypatch.setitem(sys.modules, "pyproj", None)
+    with pytest.raises(InputError, match=r"--crs EPSG:25833 needs a package .*: `pip install pyproj`"):
+        read_stations(path, WHERE, crs="EPSG:25833")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Grids that are not latitude by longitude: gaps are filled as on a regular grid, and other tasks refuse them."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +142,9 @@ FIRST = {
 
 
 @pytest.mark.parametrize("kind", PROJECTIONS)
-def test_x_and_y_of_a_projection(tmp_path: Path, kind: str, field: tuple[np.ndarray, np.ndarray]) -> None:
+def test_x_and_y_of_a_projection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, field: tuple[np.ndarray, np.ndarray]
+) -> None:
     """The origin of a projection has its latitude and longitude; kilometres are understood."""
     x, y, latitude, longitude = FIRST[kind]
     rotated = kind == "rotated"
@@ -161,6 +164,10 @@ def test_x_and_y_of_a_projection(tmp_path: Path, kind: str, field: tuple[np.ndar
             "yc": ("yc", y / scale + step * np.arange(8), {"units": units, "standard_name": names[1]}),
         },
     )
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pyproj", None)
+        with pytest.raises(InputError, match=r"it is on a projected grid \('crs'\), .* `pip install pyproj`"):
+            with_latitudes(data, "it")
     read = with_latitudes(data, "it")
     assert float(read["lon"][0, 0]) == pytest.approx(longitude, abs=1e-6)
     if latitude is None:  # the scale is true at 70 degrees

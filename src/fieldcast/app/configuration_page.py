@@ -60,7 +60,7 @@ record in MLflow; docs/scale.md describes them.
 
 ## Extras
 
-`make install` installs all of them (`s3fs` as part of `dev`), and `gpu` if there is an NVIDIA GPU. The wheel
+`make install` installs all of them (`s3fs` and `pyproj` as parts of `dev`), and `gpu` if there is an NVIDIA GPU. The wheel
 (`pip wheel --no-deps -w dist .`) by itself installs only what the simulated planet and NetCDF or Zarr files need, 90
 packages instead of 180; `pip install 'dist/fieldcast-0.2.0-py3-none-any.whl[mlflow,era5]'` adds extras:
 
@@ -68,6 +68,7 @@ packages instead of 180; `pip install 'dist/fieldcast-0.2.0-py3-none-any.whl[mlf
 |---|---|
 | `era5` | ERA5 from the cloud, and other URLs `gs://...` |
 | `s3` | URLs `s3://...` |
+| `projections` | grids and tables with x and y and a projection, and no latitudes and longitudes |
 | `dask` | `--runner fieldcast.app.dask.DaskRunner` |
 | `mlflow` | the history of runs; without it runs are not recorded; a run says so only if the address of a server is set |
 | `viz` | the graph, `kedro viz run` |

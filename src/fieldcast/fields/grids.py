@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -88,13 +89,9 @@ def _unprojected(
     dataset: xr.Dataset, mapping: str, x: xr.DataArray, y: xr.DataArray, where: str
 ) -> xr.Dataset:
     """A data set with the coordinates `lat` and `lon` (y, x), by PROJ."""
-    try:
-        from pyproj.exceptions import ProjError
-    except ImportError as error:
-        raise InputError(
-            f"{where} is on a projected grid ('{mapping}'), which needs a package that is not installed: `pip install "
-            "pyproj`"
-        ) from error
+    refuse_without_pyproj(f"{where} is on a projected grid ('{mapping}'), which")
+    from pyproj.exceptions import ProjError
+
     attrs = dataset[mapping].attrs
     try:
         projected, metres_of_unit, to_degrees = _projection(
@@ -133,6 +130,15 @@ def _unprojected(
         lat=(dims, latitude, {"units": "degrees_north", "standard_name": DIMS[1]}),
         lon=(dims, longitude, {"units": "degrees_east", "standard_name": DIMS[2]}),
     )
+
+
+def refuse_without_pyproj(subject: str) -> None:
+    """Raise an InputError unless pyproj, the package of the extra `projections`, is installed."""
+    if find_spec("pyproj") is None:
+        raise InputError(
+            f"{subject} needs a package that is not installed: `pip install pyproj`; latitudes and longitudes in the "
+            "file do without it."
+        )
 
 
 def _hashable(value: Any) -> Any:

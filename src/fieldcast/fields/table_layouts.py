@@ -19,6 +19,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_string_dtype
 
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
+from fieldcast.fields.grids import refuse_without_pyproj
 from fieldcast.fields.headings import (
     LOCATION,
     NAMES,
@@ -372,6 +373,7 @@ def with_degrees(
     """A table with latitudes and longitudes from its x and y, in metres or in the kilometres of their headings."""
     if crs is None or not set(PROJECTED) <= set(table):
         return table
+    refuse_without_pyproj(f"{where} has x and y, for which --crs {crs}")
     from pyproj import CRS, Transformer
     from pyproj.exceptions import CRSError
 
