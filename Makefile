@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Fieldcast needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo 'installing into .venv what the demo, MLflow and kedro viz need: 1.8 GB with the CPU build of torch, two minutes'
+	@echo 'installing into .venv what the demo, MLflow and kedro viz need: 1.6 GB with the CPU build of torch, two minutes'
 	@$(PIP_INSTALL) '.[mlflow,viz$(GPU)]'
 	@touch $@
 
