@@ -1,8 +1,10 @@
 """Fit, save, load and score without Kedro, on waves whose truth is at hand."""
 
 import os
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -389,3 +391,47 @@ def test_training_data_are_compared_with_the_truth(waves: xr.Dataset) -> None:
         fieldcast.score(truth, forecasts, training=training.isel(latitude=slice(0, 4)))
     with pytest.raises(InputError, match=r"the training data"):
         fieldcast.score(truth, forecasts, training=training.rename(t="other"))
+
+
+def test_the_examples_for_earth2studio_work(
+    waves: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrays of its layout are scored as by hand; it reads ours by its own classes where it is installed."""
+    page = (CONF.parent / "docs/neighbours.md").read_text(encoding="utf-8")
+    section = page.partition("### To and from earth2studio")[2].partition("\n## ")[0]
+    examples = re.findall(r"```python\n(.*?)```", section, re.S)
+    monkeypatch.chdir(tmp_path)
+    grid = {"time": waves["time"], "lat": LATITUDE[::-1], "lon": LONGITUDE}
+    source = xr.DataArray(waves["t"].values[:, ::-1], grid, ("time", "lat", "lon"))
+    source.expand_dims(variable=["t2m"]).transpose("time", "variable", "lat", "lon").to_netcdf("source.nc")
+    starts, leads = np.arange(600, 720, 6), np.arange(4)
+    errors = np.array([-2.0, 2.0, 3.0])[:, None, None, None, None] * leads[:, None, None]
+    theirs = source.values[starts[:, None] + leads] + errors  # (ensemble, time, lead_time, lat, lon)
+    coords = {
+        "ensemble": range(3), "time": waves["time"].values[starts],
+        "lead_time": leads.astype("timedelta64[D]").astype("timedelta64[ns]"), "lat": grid["lat"], "lon": LONGITUDE,
+    }  # fmt: skip
+    xr.DataArray(theirs.astype("f4"), coords, tuple(coords), "t2m").to_dataset().to_netcdf("earth2studio.nc")
+    variables: dict[str, Any] = {}
+    for example in examples:
+        exec(example, variables)
+    rows = variables["scores"].query("score == 'rmse' and region == 'domain' and variable == 't2m'")
+    np.testing.assert_allclose(rows["lead_hours"], 24 * leads[1:])
+    np.testing.assert_allclose(rows["value"], leads[1:], rtol=1e-4)  # the mean error is 1 K a day
+    (start,) = variables["ours"]["time"].values
+    forecast = xr.open_dataset("forecast.nc")
+    ours = xr.open_dataset("ours.nc", decode_timedelta=True).to_array("variable")
+    assert ours.sizes["time"] == 1 and {"variable", "lead_time", "ensemble", "lat", "lon"} < {*ours.dims}
+    np.testing.assert_array_equal(start + ours["lead_time"].values, forecast["time"].values)
+    at = {"variable": "t2m", "ensemble": 2, "lat": LATITUDE[1], "lon": 90.0}
+    expected = forecast["t2m"].sel(member=2, lat=LATITUDE[1], lon=90.0)
+    np.testing.assert_array_equal(ours.sel(at).squeeze(), expected)
+    states = xr.open_dataarray("states.nc")
+    xr.testing.assert_equal(states.sel(variable="t2m", drop=True), source)
+    with suppress(ImportError):
+        from earth2studio.data import DataArrayFile, InferenceOutputSource
+
+        read = InferenceOutputSource("ours.nc", {"ensemble": 2})(forecast["time"].values, ["t2m"])
+        np.testing.assert_array_equal(read.sel(lat=LATITUDE[1], lon=90.0).squeeze(), expected)
+        kept = DataArrayFile("states.nc")([pd.Timestamp("2001-02-01")], ["t2m"])
+        np.testing.assert_array_equal(kept.squeeze(), source.sel(time="2001-02-01").squeeze())
