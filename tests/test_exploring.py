@@ -137,6 +137,35 @@ def test_a_spread_far_from_the_error_is_said(ratio: float, is_wrong: bool) -> No
     assert "ratio of b" not in look.text()
 
 
+@pytest.mark.parametrize(
+    "coverage, error, is_wrong",
+    [(0.79, 0.08, True), (0.79, 0.12, False), (0.86, 0.01, False), (0.97, 0.01, True), (0.5, np.nan, False)],
+)
+def test_intervals_that_miss_their_share_are_named(coverage: float, error: float, is_wrong: bool) -> None:
+    """Beyond the sampling error and 0.05, also where the spread is right."""
+    rows = [
+        {"method": "a", "variable": "sst", "crps": 1.0, "ssr": 1.0, "coverage90": 0.9, "held_out": "in gaps"},
+        {"method": "a", "variable": "sst", "crps": 1.0, "ssr": 1.0, "coverage90": coverage,
+         "held_out": "at whole times"},
+    ]  # fmt: skip
+    scores = pd.DataFrame(rows).assign(coverage_error=error)
+    look = Exploration("x", [("period", "2001")], "Done.", {"scores": scores}, [])
+    meaning = "coverage of the intervals of 90 % of a (sst, at whole times), where 0.9 is right"
+    assert (f"{coverage:.2f} is the {meaning}" in look.text()) is is_wrong
+    assert (meaning in look.page()) is is_wrong
+
+
+def test_cells_that_may_be_land_are_counted_unless_a_mask_tells(tmp_path: Path) -> None:
+    data = record(0.3).isel(time=slice(30))
+    data["sst"].values[:, :2, 0] = np.nan
+    sentence = "2 cells without any value stay missing: the file has no land mask."
+    assert any(note.startswith(sentence) for note in fieldcast.explore(data).notes)
+    sea = np.ones((Y, X), dtype="i1")
+    sea[:2, 0] = 0
+    masked = fieldcast.explore(data.assign(mask=(("lat", "lon"), sea)))
+    assert not any("no land mask" in note for note in masked.notes)
+
+
 def test_a_flag_without_bad_values_needs_no_condition() -> None:
     good = flagged()
     good["quality_level"].values[:] = 2
@@ -223,6 +252,7 @@ def test_persistence_is_scored_as_by_hand(complete: Exploration, files: Path) ->
     ]
     scale = float(data.normalisation["anomaly_std"].sel(variable="sst").item())
     scores = complete.tables["scores"].set_index("method")
+    assert {*complete.tables["reconstructions"]["given"]} == {"10 % of the cells, pattern random"}
     assert scores.loc["persistence", "rmse"] == pytest.approx(np.mean(np.sqrt(errors)) / scale, rel=1e-5)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from itertools import chain, starmap
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from markupsafe import Markup
 
 from fieldcast.atomic import atomic, write_atomically
 from fieldcast.figures.style import Picture
-from fieldcast.report.first_screen import most_serious, wrong_spread
+from fieldcast.report.first_screen import most_serious, wrong_coverage, wrong_spread
 from fieldcast.report.page import source
 from fieldcast.report.rendering import TEMPLATES, render
 from fieldcast.report.tables import Cell, Doubt, Table
@@ -25,8 +24,9 @@ from fieldcast.scores.numbers import significant
 EXPLANATIONS = (
     "CRPS is the error of the whole distribution, RMSE that of its mean; lower is better.",
     "Spread-skill is the spread divided by the error, and 1 is right; coverage is the share of values in the interval "
-    "of 90 %. A dash: the method has no spread.",
+    "of 90 %, ± half its own 95 % interval. A dash: the method has no spread.",
 )
+HEADS = {**TITLES, "coverage_error": "± (95 %)"}
 PAGE = "page.html"
 SHARES = ("missing", "share")  # columns that hold shares
 FRAME = '<iframe srcdoc="{}" style="width:100%;height:900px;border:1px solid #dde2e6"></iframe>'
@@ -98,15 +98,20 @@ class Exploration:
         return "\n\n".join(filter(None, parts))
 
     def doubts(self) -> list[Doubt]:
-        """The worst spread of the method of the result, or else of the best, where it is far from its error."""
+        """The worst spread and coverage of the method of the result, or else of the best, where they are far off."""
         doubts = []
         for name in ("scores", "reconstructions"):
             table = self.tables.get(name, pd.DataFrame())
             if "ssr" in table:
                 best = self.method or table["method"].iloc[0]
-                best = table[table["method"] == best].assign(table=name.rstrip("s"))
-                of_best = best[["ssr", "method", "variable" if "variable" in best else "table"]].to_numpy()
-                doubts += most_serious(chain.from_iterable(starmap(wrong_spread, of_best)))
+                found: list[Doubt] = []
+                for row in table[table["method"] == best].to_dict("records"):
+                    of_what = [str(row[name]) for name in ("variable", "held_out") if name in row]
+                    what = ", ".join(of_what) or name.rstrip("s")
+                    found += wrong_spread(row["ssr"], best, what)
+                    if "coverage90" in row:
+                        found += wrong_coverage(row["coverage90"], row["coverage_error"], best, what)
+                doubts += most_serious(found)
         return doubts
 
     def __repr__(self) -> str:
@@ -152,7 +157,7 @@ def as_table(table: pd.DataFrame) -> Table:
     """A table of the page."""
     table = table[[name for name in table if not table[name].isin(["", np.nan]).all()]]
     body = [[cell(value, name in SHARES) for name, value in row.items()] for row in table.to_dict("records")]
-    return Table([TITLES.get(str(name), str(name).replace("_", " ")) for name in table], body, "texts")
+    return Table([HEADS.get(str(name), str(name).replace("_", " ")) for name in table], body, "texts")
 
 
 def cell(value: object, share: bool = False) -> Cell:

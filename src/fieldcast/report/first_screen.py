@@ -12,6 +12,7 @@ from fieldcast.report.results import Results
 from fieldcast.report.score_tables import paired_differences
 from fieldcast.report.tables import Cell, Doubt, Table, score_cell
 from fieldcast.scores.bootstrap import Score
+from fieldcast.scores.held_out import NOMINAL_COVERAGE
 
 HEADS = ("task", "best", "its score", "runner-up", "difference", "spread-skill ratio")
 EXPLANATIONS = (
@@ -24,9 +25,10 @@ EXPLANATIONS = (
 )
 MAX_DOUBTS = 3
 WRONG_SPREAD = 1.5  # factor between spread and error beyond which the one says little about the other
+WRONG_COVERAGE = 0.05  # departure of the coverage of intervals of 90 % that matters
 MIN_INITIAL_TIMES = 10  # initial times that a trusted ranking needs
 # priorities of doubts, which are at most one each
-SHORT_RECORD, FEW_TIMES, SPREAD, RECOGNISED, IMPOSSIBLE, ROLLOUTS, ONE_SEED = range(7)
+SHORT_RECORD, FEW_TIMES, SPREAD, COVERAGE, RECOGNISED, IMPOSSIBLE, ROLLOUTS, ONE_SEED = range(8)
 # attribute of diagnostics: share of draws outside a variable's range, by name
 OUTSIDE_RANGE = "outside_range"
 
@@ -83,6 +85,14 @@ def wrong_spread(ratio: float, method: str, what: str) -> Iterator[Doubt]:
         yield Doubt(
             SPREAD, f"{ratio:.2g}", f"spread-skill ratio of {method} ({what}), where 1 is right", severity
         )
+
+
+def wrong_coverage(coverage: float, error: float, method: str, what: str) -> Iterator[Doubt]:
+    """A doubt about intervals, if their coverage is off by more than `error`, half its 95 % interval, and matters."""
+    severity = abs(coverage - NOMINAL_COVERAGE)
+    if severity > max(error, WRONG_COVERAGE):  # False if one is NaN
+        meaning = f"coverage of the intervals of 90 % of {method} ({what}), where 0.9 is right"
+        yield Doubt(COVERAGE, f"{coverage:.2f}", meaning, severity)
 
 
 def impossible_draws(results: Results) -> Iterator[Doubt]:

@@ -27,12 +27,20 @@ Measure = Callable[[pd.DataFrame], Headline | None]  # None where the score was 
 
 def reconstruction_headline(table: pd.DataFrame) -> Headline | None:
     """The fair CRPS [standard deviations], averaged over the cases (pattern and fraction observed)."""
-    return mean_of("crps", over_all(table), "mean fair CRPS at unobserved cells")
+    table = over_all(table)
+    return mean_of("crps", table, f"mean fair CRPS at unobserved cells, given {observations(table)}")
 
 
 def analysis_headline(table: pd.DataFrame) -> Headline | None:
     """The fair CRPS of analyses [standard deviations], averaged over the cases (pattern and fraction observed)."""
     return mean_of("crps", over_all(table), "mean fair CRPS of the analysis at unobserved cells")
+
+
+def observations(table: pd.DataFrame) -> str:
+    """The fractions observed and the patterns of a table, such as "5 % to 20 % of the cells, pattern random"."""
+    levels = sorted({*table["k"]})
+    fractions = " to ".join(f"{100 * k:g} %" for k in dict.fromkeys([*levels[:1], *levels[-1:]]))
+    return f"{fractions} of the cells, pattern {', '.join(table['pattern'].unique())}"
 
 
 def forecast_headline(table: pd.DataFrame) -> Headline | None:

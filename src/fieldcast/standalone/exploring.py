@@ -68,6 +68,7 @@ from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.report.data import about_fields, short_time
 from fieldcast.report.exploration import Exploration
 from fieldcast.scores.forecast import forecast_statistics
+from fieldcast.scores.headline import observations as observations_of
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, Layout, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import name_rows, with_origin
@@ -195,6 +196,12 @@ def explore_fields(
         notes.append("Flags of quality are counted in the first file.")
     complete, gaps = complete_fields(record, fields, variables)
     if complete is None:
+        never = int((~domain.exists(fields).any("variable")).sum())
+        if never and domain.SEA not in fields.coords:
+            notes.append(
+                f"{counted(never, 'cell')} without any value {'stays' if never == 1 else 'stay'} missing: the file has "
+                "no land mask. A variable `mask` in it, 1 in the sea and 0 on land, would have those of the sea filled."
+            )
         outcome = attempt(fill_record, "Gaps are not filled", fields, record, seed, device)
     else:
         failed = "The record is complete, but neither forecast nor reconstructed"
@@ -302,7 +309,11 @@ def wide_scores(table: pd.DataFrame) -> pd.DataFrame:
     values = table.pivot_table(index=["variable", "experiment"], columns="score", values="value", sort=False)
     units = table[table["score"] == "crps"].set_index(["variable", "experiment"])["unit"]
     order = [name for name in ("crps", "rmse", "ssr", "coverage90") if name in values]
-    wide = values[order].assign(unit=units).reset_index().rename(columns={"experiment": "method"})
+    wide = values[order].assign(unit=units)
+    if "coverage90" in order:
+        covered = table[table["score"] == "coverage90"].set_index(["variable", "experiment"])
+        wide.insert(len(order), "coverage_error", (covered["high"] - covered["low"]) / 2)
+    wide = wide.reset_index().rename(columns={"experiment": "method"})
     wide = wide.sort_values(["variable", "crps"], kind="stable").reset_index(drop=True)
     return wide[["method", "variable", *(name for name in wide if name not in ("method", "variable"))]]
 
@@ -396,7 +407,8 @@ def reconstructions(data: PreparedData, seed: int, device: str) -> tuple[pd.Data
             area=cell_areas(fields), seed=seed,
         )[0]  # fmt: skip
     board = board_of(scores, fields, seed, RECONSTRUCT)
-    board = mean_scores(board[board["cells"] == "unobserved"])
+    board = board[board["cells"] == "unobserved"]
+    board = mean_scores(board).assign(given=observations_of(board))
     best, variable = str(board["method"].iloc[0]), time_varying(fields)[0]
     given = observations[variable].isel({CASE: 0, "time": -1})
     truth = fields[variable].sel(time=given["time"])
