@@ -1,6 +1,7 @@
 """Records of real quantities: filled in own units, within their bounds, by a mapping that held-out values choose."""
 
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from fieldcast.inference.gaps.own_units import (
     Predictions,
 )
 from fieldcast.inference.quantities import COLUMNS, Scored, choose_quantities, decide, difference
-from fieldcast.models.gaps import sampled_modes
+from fieldcast.models.gaps import observation_error, sampled_modes
 from fieldcast.models.gaps.fillers import FILLERS, local_kriging, low_rank
 from fieldcast.models.gaps.record import Parameters
 from fieldcast.training import fill_gaps
@@ -55,11 +56,13 @@ def wind(times: int = 120, seed: int = 0, width: float = 12.0) -> Pair:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One quick method beside DINEOF, which the figures show."""
+    """One quick method beside DINEOF, which the figures show, and few values for the correlation of noisy ones."""
     monkeypatch.setattr(
         fill_gaps, "FILLERS", {f.__name__: f for f in (low_rank, fill_gaps.FILLERS["dineof"])}
     )
     monkeypatch.setattr(fill_gaps, "SMALL", 0)
+    fit = partial(observation_error.fit_kriging, smoothness=(1.5,), draws=300)
+    monkeypatch.setattr(observation_error, "fit_kriging", fit)
 
 
 def rmse(filled: xr.DataArray, truth: xr.DataArray, missing: np.ndarray) -> float:
