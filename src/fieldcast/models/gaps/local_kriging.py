@@ -60,7 +60,7 @@ REACH_IN_TAU = 4.0  # range of the search for observations before and after a wi
 MIN_NUGGET = 1e-3  # lower limit of n
 MISFIT_LIMITS = 0.05, 50.0  # lower and upper limit of y^T C^-1 y / K
 TARGETS_PER_BLOCK = 2**9  # values that a thread predicts together
-FITTED_PER_BLOCK = 2**11  # values whose likelihood is computed together
+FITTED_PER_BLOCK = 2**8  # values whose likelihood is computed together
 VALUE = "value"  # unit of the progress of the prediction
 WAVES = 500  # number of waves in an unconditional field
 
@@ -162,13 +162,11 @@ class Targets(NamedTuple):
         c, target = model.correlation, series.coordinates(self.time, self.cell)[:, None]
         near = (series.coordinates(self.near_time, self.near_cell) - target).to(dtype)
         target = torch.zeros_like(near[:, :1])
-        identity = torch.eye(near.shape[1]).to(near)
-        pair = self.exists[:, :, None] & self.exists[:, None] & (identity == 0)
-        own = series.own_variance(c.nugget, self.near_time, self.near_cell)
-        if isinstance(own, Tensor):
-            identity = torch.diag_embed(torch.where(self.exists, own, 1.0).to(near))
-        among = c(near, near) * pair + identity
-        k = c(target, near)[:, 0]
+        among, k = c(near, near), c(target, near)[:, 0]
+        if not self.exists.all():
+            among = among * (self.exists[:, :, None] & self.exists[:, None])
+        own = torch.as_tensor(series.own_variance(c.nugget, self.near_time, self.near_cell)).to(near)
+        among.diagonal(dim1=1, dim2=2).copy_(torch.where(self.exists, own, 1.0))
         if series.noise is not None:
             among = among + torch.diag_embed(series.noise[self.near_time, self.near_cell].to(near))
             itself = (self.near_time == self.time[:, None]) & (self.near_cell == self.cell[:, None])
@@ -211,7 +209,7 @@ def targets(
     places = np.empty((len(observations), 4))
     for some in pieces(len(observations), TABLES):
         places[some] = c.scaled(coordinates(observations[some] // cells, observations[some] % cells))
-    tree = cKDTree(places)
+    tree = cKDTree(places, balanced_tree=False)  # of cells that are evenly spread, and quicker to search
 
     def block(numbers: Int[Tensor, " target"]) -> Targets:
         time, cell = numbers // cells, numbers % cells
@@ -378,9 +376,12 @@ def maximise_likelihood(
     """Maximise the mean of log p of some values from a first guess; return it and the logarithms of L, tau, n and a."""
 
     def loss(parameters: Float[np.ndarray, "4"]) -> tuple[float, Float[np.ndarray, "4"]]:
-        candidate = torch.from_numpy(parameters).to(theta).requires_grad_()
-        value = -log_prob(KrigingModel.of(candidate, smoothness), series, blocks, repeats)
-        return float(value.detach()), torch.autograd.grad(value, candidate)[0].cpu().numpy()
+        candidate, value = torch.from_numpy(parameters).to(theta).requires_grad_(), 0.0
+        for block in blocks:  # the tables of one block in memory
+            of_block = -log_prob(KrigingModel.of(candidate, smoothness), series, block, repeats)
+            of_block.backward()
+            value += float(of_block.detach())
+        return value, candidate.grad.cpu().numpy()
 
     best = minimize(
         loss,
@@ -394,16 +395,16 @@ def maximise_likelihood(
 
 
 def log_prob(
-    model: KrigingModel, series: CellSeries, blocks: list[Targets], repeats: Int[Tensor, "time cell"]
+    model: KrigingModel, series: CellSeries, block: Targets, repeats: Int[Tensor, "time cell"]
 ) -> Float[Tensor, ""]:
-    """Mean of log p of some values given their neighbours, up to a constant; `repeats` is how often each counts."""
-    total = torch.zeros((), dtype=torch.float64, device=series.x.device)
-    for block in blocks:
-        conditional = block.conditional(series, model)
-        error = series.x[block.time, block.cell] - conditional.mean
-        variance = conditional.variance
-        if series.noise is not None:
-            variance = variance + series.noise[block.time, block.cell]
-        terms = variance.log() + error.square() / variance
-        total = total + (repeats[block.time, block.cell] * terms).sum()
-    return -total / 2 / repeats.sum()
+    """Sum of log p of the values of a block given their neighbours, up to a constant, over that of all repeats.
+
+    `repeats` is how often each value counts.
+    """
+    conditional = block.conditional(series, model)
+    error = series.x[block.time, block.cell] - conditional.mean
+    variance = conditional.variance
+    if series.noise is not None:
+        variance = variance + series.noise[block.time, block.cell]
+    terms = variance.log() + error.square() / variance
+    return -(repeats[block.time, block.cell] * terms).sum() / 2 / repeats.sum()
