@@ -253,7 +253,7 @@ def scale_states(space: Space, training: Iterable[Batch]) -> ScaledStates:
 # the operation on a table of moderate size.
 
 
-LARGE = 2**24  # number of values of a record above which methods compute with all threads
+LARGE = 2**22  # number of values of a record above which methods compute with all threads
 _GIVEN: ContextVar[int] = ContextVar("number of threads outside of `one_thread`")
 
 
