@@ -249,8 +249,8 @@ def scale_states(space: Space, training: Iterable[Batch]) -> ScaledStates:
     return ScaledStates(x / deviation, o, deviation)
 
 
-# Threads of an operation wait for each other; where other programs compute, too, the wait is many times as long as
-# the operation on a table of moderate size.
+# The threads of an operation wait for each other: on cores that other programs use as well, many times as long as the
+# operation on a table of moderate size takes.
 
 
 LARGE = 2**22  # number of values of a record above which methods compute with all threads
@@ -259,9 +259,9 @@ _GIVEN: ContextVar[int] = ContextVar("number of threads outside of `one_thread`"
 
 @contextmanager
 def one_thread(values: int = 0) -> Iterator[int]:
-    """Compute with one thread, unless a record of so many values is `LARGE`; gives the number of threads outside.
+    """Compute with one thread, unless a record has more than `LARGE` values; gives the number of threads outside.
 
-    Blocks that need none of each other may still be computed side by side, one in each of these threads.
+    Independent blocks may still be computed side by side, one in each of these threads.
     """
     count = torch.get_num_threads()
     given = _GIVEN.set(_GIVEN.get(count))
