@@ -202,7 +202,7 @@ def fill_continued(
     options = fit.options
     fields, errors = separate_errors(fields, options["noise"], say=False)
     gappy = GappyRecord.of(fields, device, fit.quantities, errors, fit.record)
-    wanted = ~gappy.record.observed
+    wanted = gappy.record.missing
     wanted[:requested] = False
     record = replace(gappy.record, requested=wanted, fitted=fit.statistics._replace(first=begin))
     gappy = replace(gappy, record=record).with_latent_values(fit.parameters)

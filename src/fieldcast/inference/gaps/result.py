@@ -50,7 +50,7 @@ def as_fields(
         flags = gappy.on_grid(flag, v, NEVER)
         if nowhere is not None:
             beyond = beyond | nowhere.values
-            np.copyto(flags, MASKED, where=nowhere.values & (flags != NEVER))
+            np.copyto(flags, MASKED, where=nowhere.values)
         if name in errors.deviation:
             as_observed = (
                 observed.copy()
