@@ -129,7 +129,7 @@ def fill_gaps(
         Condition by variables of the data set, such as "quality_level >= 4", which values must satisfy to be used
         (`fields.conditions`).
     mask
-        A variable of the data set, or an array, on (time, y, x) or (y, x), that is 1 where values are filled and 0
+        A variable of the data set, or a DataArray, on (time, y, x) or (y, x), that is 1 where values are filled and 0
         where not, such as the sea under ice: values there are left out and stay missing, with the flag 4 (3 without
         time), and no gap of a cell is filled across them in time. A missing value of the mask counts as 0.
     gaps
@@ -161,47 +161,53 @@ def fill_gaps(
         max_minutes=arguments.real_number(max_minutes, "max_minutes"),
     )
     arguments.choice(gaps, "gaps", get_args(Gaps))
-    name = mask if mask is None or isinstance(mask, str) else str(mask.name or "mask")
     if isinstance(mask, xr.DataArray):
-        dataset = with_mask(as_dataset(dataset, "the data set"), mask.rename(name), "the data set")
+        dataset = with_mask(as_dataset(dataset, "the data set"), mask, "the data set")
+    elif not isinstance(mask, str | None):
+        raise InputError(
+            f"mask is a {type(mask).__name__}: give the name of a variable, or a DataArray of xarray, 1 where values "
+            "are filled and 0 where not."
+        )
     dataset = as_record(dataset, "the data set")
     TrustLimits(max_gap, max_spread)  # which checks them
     given = fill_options(
-        where=where, mask=name, gaps=gaps, quantities=quantities, noise=noise, max_gap=max_gap,
-        max_spread=max_spread, members=members, method=method, seed=seed,
+        where=where, mask=mask if isinstance(mask, str) else None, gaps=gaps, quantities=quantities, noise=noise,
+        max_gap=max_gap, max_spread=max_spread, members=members, method=method, seed=seed,
     )  # fmt: skip
 
-    def selected(options: Mapping[str, Any]) -> tuple[xr.Dataset, xr.Dataset]:
+    def used_part(options: Mapping[str, Any]) -> tuple[xr.Dataset, xr.Dataset]:
         """The part of the data set that is used, and the same with its mask."""
         with reading("the data set", OSError, RuntimeError, of=dataset):
             part = (
                 dataset if options["where"] is None else satisfying(dataset, options["where"], "the data set")
             )
             named = options["mask"]
-            if named is None or MASK in part:
-                return part.drop_vars(MASK, errors="ignore"), part
+            if MASK in part:  # an array
+                return part.drop_vars(MASK), part
+            if named is None:
+                return part, part
             if named in dataset.variables:
                 return part, with_mask(part.drop_vars(named), dataset[named], "the data set")
-        if append is not None:
+        if mask is None:  # the name is that of the earlier mask
             return part, part
         there = ", ".join(f"'{each}'" for each in dataset.data_vars)
         raise InputError(
             f"mask: there is no variable '{named}' in the data set, only {there}: name one of these."
         )
 
-    def granule(options: Mapping[str, Any]) -> Granule:
-        part, masked = selected(options)
+    def new_times(options: Mapping[str, Any]) -> Granule:
+        part, masked = used_part(options)
         with reading("the data set", OSError, RuntimeError, of=dataset):
             return Granule(to_contract(masked, "the data set", curvilinear=True), part, "the data set")
 
     stored: FitFile | None = None
     if append is None:
-        part, masked = selected(given)
+        part, masked = used_part(given)
         fields, _ = ingest(masked, "the data set", gaps, missing="train")
         filled, found = fill_fields(fields, part, options, given, device)
     else:
         earlier, where, stored = opened(append, fit)
-        filled, found = append_to(earlier, where, stored, granule, options, given, device)
+        filled, found = append_to(earlier, where, stored, new_times, options, given, device)
     if fit is not None and found is not None and stored is None:
         write_atomically(fit, found.packed())
     if stored is None:
@@ -225,23 +231,25 @@ def opened(append: xr.Dataset | str | Path, fit: str | Path | None) -> tuple[xr.
 
 
 def append_to(
-    filled: xr.Dataset, where: str, stored: FitFile | None, selected: Callable[[Mapping[str, Any]], Granule],
+    filled: xr.Dataset, where: str, stored: FitFile | None, new_times: Callable[[Mapping[str, Any]], Granule],
     options: GapFilling, given: Mapping[str, Any], device: str,
 ) -> tuple[xr.Dataset, StoredFit | None]:  # fmt: skip
     """A filled record with new times, and its fit; without a stored fit, the whole is fitted again.
 
-    `selected` gives the new times by the options of a fill, which are `given`, or those of the stored fit.
+    `new_times` gives them by the options of a fill, which are `given`, or those of the stored fit; a mask that is given
+    may have another name.
     """
     filled_variables(filled, where)  # which refuses any other file
     if stored is None:
         LOG.warning("No file of the fit lies beside %s: the whole record is fitted again.", where)
         observed = observed_part(filled, where).load()
-        fields, _ = join(observed, selected(given), given["gaps"], where)
-        observed = observed.drop_vars(MASK, errors="ignore")
+        fields, _ = join(observed, new_times(given), given["gaps"], where)
+        observed = observed.drop_vars(MASK)
         return fill_fields(fields, observed, options, given, device)
     fit = fit_of(filled, stored.content, stored.where, choose_device(device))
     agree({**fit.options, "method": fit.method}, given, where)
-    return appending.append(filled, where, selected(fit.options), fit, choose_device(device)), fit
+    granule = new_times({**fit.options, "mask": given["mask"] or fit.options["mask"]})
+    return appending.append(filled, where, granule, fit, choose_device(device)), fit
 
 
 def fill_fields(

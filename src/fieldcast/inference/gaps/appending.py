@@ -12,7 +12,8 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,17 +75,20 @@ def filled_variables(filled: xr.Dataset, where: str) -> list[str]:
 
 
 def observed_part(filled: xr.Dataset, where: str) -> xr.Dataset:
-    """The observed values of a filled record, in its layout."""
+    """The observed values of a filled record, in its layout, and its mask: in time, or of cells with values."""
     kept = {}
     for name in filled_variables(filled, where):
         array = filled[name + AS_OBSERVED if name + AS_OBSERVED in filled else name]
         kept[name] = array.where(filled[name + FLAG] == OBSERVED).assign_attrs(filled[name].attrs)
         for key in ("ancillary_variables", "coverage_content_type", "comment", "quantity"):
             kept[name].attrs.pop(key, None)
-    flags = filled[name + FLAG]  # of any variable: the mask is that of all
-    if MASKED in np.atleast_1d(flags.attrs.get("flag_values", ())):
-        kept[MASK] = (flags != MASKED).astype(np.float32).drop_attrs()
     dim, axes = time_dimension(filled), conventions.axes(conventions.flattened(filled))
+    flags = [filled[name + FLAG] for name in kept]
+    if MASKED in np.atleast_1d(flags[0].attrs.get("flag_values", ())):  # the mask is that of all variables
+        mask = flags[0] != MASKED
+    else:
+        mask = reduce(or_, ((each != NEVER).any(dim) for each in flags))
+    kept[MASK] = mask.astype(np.float32).drop_attrs()
     on_time = [name for name, x in filled.coords.items() if dim in x.dims and name != axes["time"]]
     return xr.Dataset(kept, attrs=filled.attrs).drop_vars(on_time, errors="ignore")
 
@@ -103,24 +107,30 @@ def join(observed: xr.Dataset, granule: Granule, gaps: Any, where: str) -> tuple
         raise InputError(
             f"{granule.where} lacks {', '.join(lacking)}, which {where} has: give a file with the same variables."
         )
-    if MASK in old and MASK not in granule.fields:
+    mask, earlier, times = granule.fields.get(MASK), old[MASK], old.sizes["time"]
+    if "time" in earlier.dims and (mask is None or "time" not in mask.dims):
+        lack = "lacks the mask" if mask is None else "has a mask without time"
         raise InputError(
-            f"{granule.where} lacks the mask, and {where} was filled with one: give that of the new times by the "
+            f"{granule.where} {lack}, and {where} was filled with one in time: give that of the new times by the "
             "option mask, or as a variable of the same name."
         )
-    new, times = granule.fields[names], old.sizes["time"]
-    if MASK in granule.fields:
-        mask = granule.fields[MASK]
-        new = new.assign({MASK: mask})
-        if MASK not in old:
-            everywhere = xr.ones_like(old[names[0]]).drop_attrs().assign_attrs(mask.attrs)
-            old = old.assign({MASK: everywhere if "time" in mask.dims else mask})
+    if mask is not None and "time" in mask.dims and "time" not in earlier.dims:
+        raise InputError(
+            f"{granule.where} has a mask in time, and {where} was filled without one: leave it out, or {FILL_AGAIN}."
+        )
+    new = granule.fields[names if mask is None else [*names, MASK]]
+    old = old[[str(name) for name in new.data_vars]]
     for part in (old, new):
         for key in (LEFT_OUT, RENAMED):
             part.attrs.pop(key, None)
         for name in part.data_vars:
             part[name].attrs.pop("aliases", None)
     both = join_files([(where.strip("'"), old), (granule.where.strip("'"), new)])
+    if mask is not None and "time" not in mask.dims and not np.array_equal(mask, earlier):
+        raise InputError(
+            f"the mask of {granule.where} is not that of {where}, whose cells with values differ from it: leave it "
+            f"out, or {FILL_AGAIN}."
+        )
     hours = calendars.hours(both["time"])
     if hours[times:].min() <= hours[times - 1]:
         first, last = (day_of(both["time"], t) for t in (times, times - 1))
@@ -169,7 +179,7 @@ def append(
     result = fill_continued(fields, fit, begin, old - revised, device).isel(time=slice(old - revised, None))
     fields, layout = fields.isel(time=slice(old - revised, None)), layout_of(fields)
     of_old, of_new = slice(0, revised), slice(revised, None)
-    template = observed.isel({dim: slice(old - revised, None)})
+    template = observed.drop_vars(MASK).isel({dim: slice(old - revised, None)})
     parts = [with_values_of(template, restore_layout(template, result.isel(time=of_old), layout), layout)]
     time = conventions.axes(conventions.flattened(filled))["time"]
     times = fields["time"].isel(time=of_new).values
@@ -299,8 +309,8 @@ def day_of(times: xr.DataArray, number: int) -> str:
 
 def agree(stored: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
     """Raise an InputError for an option that is given, and was another one when the record was filled."""
-    for name, value in given.items():
-        if value not in (USUAL[name], stored[name]):
+    for name, value in given.items():  # `join` compares masks themselves, whatever their names
+        if name != "mask" and value not in (USUAL[name], stored[name]):
             raise InputError(
                 f"{name} is {value}, and {where} was filled with {stored[name]}: leave it out, or {FILL_AGAIN}."
             )

@@ -26,12 +26,13 @@ def append(
     if gap_filling.append is None:
         raise InputError("gap_filling.append is not set: name a filled record with --append FILE.")
 
-    def selected(options: Mapping[str, Any]) -> Granule:
+    def new_times(options: Mapping[str, Any]) -> Granule:
         source = replace(ingestion, **{name: options[name] for name in OF_SOURCE})
-        return Granule(open_source(source.file(), part=True), open_layout(source), source.label)
+        opened = open_source(source.file(), part=ingestion.mask is None)  # a mask that is named must be there
+        return Granule(opened, open_layout(source), source.label)
 
     filled, where, stored = opened(gap_filling.append, None)
     given = fill_options_of(ingestion, gap_filling, seed, limits)
-    result, fit = append_to(filled, where, stored, selected, gap_filling, given, device)
+    result, fit = append_to(filled, where, stored, new_times, gap_filling, given, device)
     file = b"" if fit is None else fit.packed() if stored is None else stored.content
     return file, named(result, fit, fit_name(gap_filling.output)), first_paragraph(result)
