@@ -216,6 +216,14 @@ def text(record: xr.Dataset, mask: xr.DataArray) -> dict[str, Any]:
     return {"dataset": record, "mask": mask.astype(str)}
 
 
+def coordinate(record: xr.Dataset, mask: xr.DataArray) -> dict[str, Any]:
+    return {"dataset": record, "mask": "lat"}
+
+
+def only_variable(record: xr.Dataset, mask: xr.DataArray) -> dict[str, Any]:
+    return {"dataset": record, "mask": "sst"}
+
+
 def all_observed(record: xr.Dataset, mask: xr.DataArray) -> dict[str, Any]:
     return {"dataset": record, "mask": record["sst"].notnull()}
 
@@ -233,7 +241,13 @@ REFUSALS: dict[str, tuple[Callable[[xr.Dataset, xr.DataArray], dict[str, Any]], 
     "other values": (other_values, r"^the mask of the data set holds 0\.5, not only 0 and 1: give a variable that"),
     "no value": (nothing, "^the mask of the data set is 0 wherever a value is observed: it must be 1 where"),
     "text": (text, "^mask 'open_water' of the data set does not hold numbers"),
-    "no gap": (all_observed, "or by a mask: there is nothing to fill"),
+    "a coordinate": (
+        coordinate, r"^mask 'lat' of the data set is a coordinate: name a variable that is 1 where values are",
+    ),
+    "the only variable": (
+        only_variable, r"besides its mask 'sst': name another variable as the mask, one that is 1 where values are",
+    ),
+    "no gap": (all_observed, "or by the mask: there is nothing to fill"),
 }  # fmt: skip
 
 
@@ -259,6 +273,30 @@ def test_a_file_without_the_mask_and_a_record_without_gaps_are_refused(
     ):
         gappy.assign(ice=gappy["sst"].notnull()).to_netcdf(tmp_path / "both.nc")
         ingest_source(Source(path=str(tmp_path / "both.nc"), mask="ice"))
+
+
+@pytest.mark.parametrize("times", [slice(0, 50), slice(10, 40), slice(10, DAYS)])
+def test_a_mask_in_a_file_of_its_own_at_other_times_is_refused_by_its_name(
+    times: slice, gappy: xr.Dataset, mask: xr.DataArray, tmp_path: Path
+) -> None:
+    gappy.to_netcdf(tmp_path / "a.nc")
+    mask.astype("i1").to_dataset().isel(time=times).to_netcdf(tmp_path / "b.nc")
+    source = Source(path=str(tmp_path / "*.nc"), mask=OPEN, gaps="insert", missing="train")
+    sentence = "has other times than '.*', and only one of them has the mask 'open_water': give the mask at the times"
+    with pytest.raises(InputError, match=sentence):
+        ingest_source(source)
+
+
+def test_a_mask_among_the_selected_variables_is_left_out_of_them(
+    gappy: xr.Dataset, mask: xr.DataArray, tmp_path: Path
+) -> None:
+    gappy.assign({OPEN: mask.astype("f4")}).to_netcdf(tmp_path / "both.nc")
+    options: dict[str, Any] = {"mask": OPEN, "gaps": "insert", "missing": "train"}
+    one, two = (
+        ingest_source(Source(path=str(tmp_path / "both.nc"), variables=names, **options))[0]
+        for names in (["sst"], ["sst", OPEN])
+    )
+    xr.testing.assert_identical(one, two)
 
 
 @pytest.mark.parametrize("fitted", [True, False])
@@ -316,7 +354,7 @@ def test_later_times_keep_the_mask_in_cells_without_a_value(
 def test_new_times_with_another_mask_than_the_record_are_refused(
     fitted: bool, gappy: xr.Dataset, mask: xr.DataArray, tmp_path: Path
 ) -> None:
-    """With the stored fit and without it, by the same sentence; the mask of the record is taken by any name."""
+    """The sentence is the same with the stored fit and without it; the mask of the record is taken by any name."""
     old, new, fit = gappy.isel(time=slice(45)), gappy.isel(time=slice(45, 50)), tmp_path / "fit"
     land = gappy["sst"].notnull().any("time").rename("land")
     before = fieldcast.fill_gaps(old, mask=land, method="red_noise", quantities="none", fit=fit)

@@ -281,8 +281,13 @@ def _category(array: xr.DataArray) -> str:
 
 def require_variables(dataset: xr.Dataset, where: str) -> None:
     """Raise an InputError for a data set without a variable in time, which names those that were left out."""
-    if time_varying(dataset):
+    if any(name != MASK for name in time_varying(dataset)):
         return
+    if MASK in dataset:
+        raise InputError(
+            f"{where} has no variable on (time, latitude, longitude) besides its mask '{dataset[MASK].long_name}': "
+            "name another variable as the mask, one that is 1 where values are filled."
+        )
     left_out = [f"'{name}': {reason}" for name, reason in dataset.attrs.get(LEFT_OUT, {}).items()]
     besides = f" ({listed(left_out, len(left_out))})" if left_out else ""
     remedy = "name one of them in ingestion.variables, or " if left_out else ""

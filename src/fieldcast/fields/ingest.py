@@ -75,7 +75,7 @@ def _repaired(
     of: xr.Dataset | None = None,
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Repair and check a data set in the layout of `to_contract`, as `ingest` does; `of` is the one that was given."""
-    require_variables(fields.drop_vars(MASK, errors="ignore"), where)
+    require_variables(fields, where)
     notes = _noted(fields, where)
     if fields.nbytes <= MAX_MEMORY_BYTES:
         with reading(where, Exception, of=of):

@@ -113,7 +113,12 @@ def with_mask(
     name, key
         Names of the data and of the option in messages.
     """
-    named, names = f"{key} '{mask.name}'", axes(dataset)
+    named = f"{key} '{mask.name}'"
+    if mask.name in mask.coords:
+        raise InputError(
+            f"{named} of {name} is a coordinate: name a variable that is 1 where values are filled."
+        )
+    names = axes(dataset)
     on_grid = {dim for axis in GRID if axis in names for dim in dataset[names[axis]].dims}
     in_time = set(dataset[names["time"]].dims) if "time" in names else set()
     dims = {dim for dim, size in mask.sizes.items() if size > 1}
@@ -132,6 +137,7 @@ def with_mask(
             kind = "other times than" if dim in in_time else "other cells than"
             raise InputError(f"{named} has {kind} {name}: give a mask for the same ones.")
     plain = mask.reset_coords(drop=True).drop_attrs().drop_encoding().astype(np.float32).fillna(0.0)
+    plain.attrs["long_name"] = str(mask.name)  # its name in messages
     return dataset.assign({MASK: plain.variable})
 
 

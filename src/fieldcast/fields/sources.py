@@ -45,7 +45,7 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
     """
     parts: list[tuple[str, xr.Dataset]] = []
     notes: dict[str, dict[str, str]] = {}
-    wanted = None if source.variables is None else [*source.variables, MASK]
+    wanted = None if source.variables is None else [*(v for v in source.variables if v != source.mask), MASK]
     names_there: list[str] = []
     for path in expanded(source.paths):
         opened = _part(path, source)
@@ -71,7 +71,7 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
         names = dataset if parts else to_contract(opened, source.label)
         present = [name for name in wanted if name != MASK or MASK in dataset]
         dataset = select_variables(names, present, source.label)
-    require_variables(dataset.drop_vars(MASK, errors="ignore"), source.label)
+    require_variables(dataset, source.label)
     if source.period is not None:
         inside = within(dataset["time"], source.period, "ingestion.period", source.label)
         dataset = dataset.isel(time=np.flatnonzero(inside))
@@ -178,7 +178,14 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     times = records[0][1]["time"].values
     for path, record in records:
         if not np.array_equal(record["time"].values, times):
-            held = [", ".join(f"'{name}'" for name in each.data_vars) for each in (record, records[0][1])]
+            of_both = record, records[0][1]
+            if (MASK in record) != (MASK in records[0][1]):
+                mask = next(each[MASK].long_name for each in of_both if MASK in each)
+                raise InputError(
+                    f"'{path}' has other times than '{first_path}', and only one of them has the mask '{mask}': give "
+                    "the mask at the times of the data."
+                )
+            held = [", ".join(f"'{name}'" for name in each.data_vars) for each in of_both]
             raise InputError(
                 f"'{path}' has other times than '{first_path}', and other variables ({held[0]}, not {held[1]}): give "
                 "files of the same period, or rename what is one variable"
@@ -186,8 +193,9 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     for (path, record), (other_path, other) in combinations(records, 2):
         for name in (name for name in record.data_vars if name in other.data_vars):
             if difference := _difference(record[name], other[name]):
+                called = f"the mask '{record[name].long_name}'" if name == MASK else f"'{name}'"
                 raise InputError(
-                    f"'{name}' has other {difference} in '{other_path}' than in '{path}': drop it from one of them"
+                    f"{called} has other {difference} in '{other_path}' than in '{path}': drop it from one of them"
                 )
     return xr.merge(
         [record for _, record in records], join="exact", compat="override", combine_attrs="override"

@@ -162,7 +162,9 @@ def fill_gaps(
     )
     arguments.choice(gaps, "gaps", get_args(Gaps))
     if isinstance(mask, xr.DataArray):
-        dataset = with_mask(as_dataset(dataset, "the data set"), mask, "the data set")
+        dataset = with_mask(
+            as_dataset(dataset, "the data set"), mask.rename(mask.name or "mask"), "the data set"
+        )
     elif not isinstance(mask, str | None):
         raise InputError(
             f"mask is a {type(mask).__name__}: give the name of a variable, or a DataArray of xarray, 1 where values "

@@ -499,8 +499,9 @@ def most_held_out_stretch(
 def refuse_complete(fields: xr.Dataset) -> None:
     """Refuse fields without gaps."""
     if not domain.has_gaps(fields) or (domain.masked(fields) is not None and not number_missing(fields)):
+        by_mask = "" if domain.masked(fields) is None else ", or by the mask"
         raise InputError(
-            "no value of the data is missing, except in cells that never have one, or by a mask: there is nothing to "
+            f"no value of the data is missing, except in cells that never have one{by_mask}: there is nothing to "
             "fill. If gaps are coded as a number, declare it as the attribute _FillValue."
         )
 
