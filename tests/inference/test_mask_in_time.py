@@ -275,6 +275,15 @@ def test_a_file_without_the_mask_and_a_record_without_gaps_are_refused(
         ingest_source(Source(path=str(tmp_path / "both.nc"), mask="ice"))
 
 
+def test_a_mask_and_that_of_the_land_both_hold(gappy: xr.Dataset, mask: xr.DataArray, tmp_path: Path) -> None:
+    land = np.ones((ROWS, COLUMNS), "i1")
+    land[2, 3] = 0
+    gappy.assign({OPEN: mask.astype("f4"), "mask": (("lat", "lon"), land)}).to_netcdf(tmp_path / "both.nc")
+    source = Source(path=str(tmp_path / "both.nc"), mask=OPEN, gaps="insert", missing="train")
+    expected = (mask.values & (land == 1))[:, ::-1]
+    np.testing.assert_array_equal(ingest_source(source)[0][SEA], expected)
+
+
 @pytest.mark.parametrize("times", [slice(0, 50), slice(10, 40), slice(10, DAYS)])
 def test_a_mask_in_a_file_of_its_own_at_other_times_is_refused_by_its_name(
     times: slice, gappy: xr.Dataset, mask: xr.DataArray, tmp_path: Path

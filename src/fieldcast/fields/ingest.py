@@ -81,7 +81,11 @@ def _repaired(
         with reading(where, Exception, of=of):
             fields = fields.load()
     with reading(where, OSError, RuntimeError, of=of):
-        fields, land = (fields, []) if MASK in fields else _without_land(fields, where, missing)
+        mask = fields.get(MASK)
+        fields, land = _without_land(fields.drop_vars(MASK, errors="ignore"), where, missing)
+        if mask is not None:  # both hold
+            mask = mask.where(fields[SEA], 0.0) if SEA in fields.coords else mask
+            fields = fields.drop_vars(SEA, errors="ignore").assign({MASK: mask})
         if fills_gaps(gaps, missing):
             fewest = min(fewest, FEWEST_TO_FILL)
         fields, findings = repair(fields, where, gaps, fewest)
