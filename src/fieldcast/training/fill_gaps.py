@@ -177,34 +177,14 @@ def fill_gaps(
         max_gap=max_gap, max_spread=max_spread, members=members, method=method, seed=seed,
     )  # fmt: skip
 
-    def used_part(options: Mapping[str, Any]) -> tuple[xr.Dataset, xr.Dataset]:
-        """The part of the data set that is used, and the same with its mask."""
-        with reading("the data set", OSError, RuntimeError, of=dataset):
-            part = (
-                dataset if options["where"] is None else satisfying(dataset, options["where"], "the data set")
-            )
-            named = options["mask"]
-            if MASK in part:  # an array
-                return part.drop_vars(MASK), part
-            if named is None:
-                return part, part
-            if named in dataset.variables:
-                return part, with_mask(part.drop_vars(named), dataset[named], "the data set")
-        if mask is None:  # the name is that of the earlier mask
-            return part, part
-        there = ", ".join(f"'{each}'" for each in dataset.data_vars)
-        raise InputError(
-            f"mask: there is no variable '{named}' in the data set, only {there}: name one of these."
-        )
-
     def new_times(options: Mapping[str, Any]) -> Granule:
-        part, masked = used_part(options)
+        part, masked = used_part(dataset, options, given["mask"])
         with reading("the data set", OSError, RuntimeError, of=dataset):
             return Granule(to_contract(masked, "the data set", curvilinear=True), part, "the data set")
 
     stored: FitFile | None = None
     if append is None:
-        part, masked = used_part(given)
+        part, masked = used_part(dataset, given, given["mask"])
         fields, _ = ingest(masked, "the data set", gaps, missing="train")
         filled, found = fill_fields(fields, part, options, given, device)
     else:
@@ -216,6 +196,26 @@ def fill_gaps(
         filled = named(filled, found if fit else None, Path(fit or "").name)
     LOG.info("%s", filled.attrs["comment"])
     return filled
+
+
+def used_part(
+    dataset: xr.Dataset, options: Mapping[str, Any], given: str | None
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """The part of a data set that is used, and the same with its mask.
+
+    The options may be those of an earlier fill; its mask need not be there unless it is `given` now.
+    """
+    name = options["mask"]
+    with reading("the data set", OSError, RuntimeError, of=dataset):
+        part = dataset if options["where"] is None else satisfying(dataset, options["where"], "the data set")
+        if MASK in part:  # an array
+            return part.drop_vars(MASK), part
+        if name is not None and name in dataset.variables:
+            return part, with_mask(part.drop_vars(name), dataset[name], "the data set")
+    if name is None or given is None:
+        return part, part
+    there = ", ".join(f"'{each}'" for each in dataset.data_vars)
+    raise InputError(f"mask: there is no variable '{name}' in the data set, only {there}: name one of these.")
 
 
 def opened(append: xr.Dataset | str | Path, fit: str | Path | None) -> tuple[xr.Dataset, str, FitFile | None]:
