@@ -27,7 +27,7 @@ from fieldcast.errors import InputError
 
 
 _open: list["Progress"] = []  # innermost last
-_seconds: dict[str, float] = {}  # processor time of each count of the last loop of each unit
+_seconds: dict[str, float] = {}  # time of each count of the last loop of each unit
 
 
 class Progress(tqdm):
@@ -44,7 +44,7 @@ class Progress(tqdm):
     ) -> None:
         file = sys.stderr if self.may_draw and sys.stderr.isatty() else _NullFile()
         self.counted = 0.0  # seconds from the beginning to the last count
-        self.begun = time.process_time()
+        self.begun = time.perf_counter()
         self.work = work
         super().__init__(iterable, leave=False, file=file, **options)
         _open.append(self)
@@ -56,7 +56,7 @@ class Progress(tqdm):
 
     def close(self) -> None:
         if not self.disable and self.n > self.initial:
-            _seconds[self.unit] = (time.process_time() - self.begun) / (self.n - self.initial)
+            _seconds[self.unit] = (time.perf_counter() - self.begun) / (self.n - self.initial)
         _open[:] = [bar for bar in _open if bar is not self]  # tqdm's bars are equal if their lines are
         super().close()
 
@@ -77,7 +77,7 @@ def drawn() -> bool:
 
 
 def seconds_of(unit: str) -> float:
-    """Processor time of each count of the last loop of a unit that has ended; 0 without one."""
+    """Time of each count of the last loop of a unit that has ended [s]; 0 without one."""
     return _seconds.get(unit, 0.0)
 
 

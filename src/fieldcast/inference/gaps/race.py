@@ -292,15 +292,15 @@ def run_round(
 ) -> Round:  # fmt: skip
     """Try some methods on a sample of the record of the visible values, and log the outcome.
 
-    The processor time of each is added to `seconds`, with the share of the sample in the work of the whole record.
+    The time of each is added to `seconds`, with the share of the sample in the work of the whole record.
     """
     sample, of_sample = part.of(visible, held_out)
     scores = {}
     share = work_of(*sample.x.shape) / work_of(*visible.x.shape)
     for name, filler in fillers.items():
-        begun = time.process_time()
+        begun = time.perf_counter()
         trial = run_trial(name, filler, sample, of_sample)
-        seconds.setdefault(name, []).append((share, time.process_time() - begun))
+        seconds.setdefault(name, []).append((share, time.perf_counter() - begun))
         scores[name] = scored_trial(trial, of_sample)
     outcome = Round(len(sample.x), sample.x.shape[1], share, standings(scores))
     LOG.info(
@@ -314,7 +314,7 @@ def run_round(
 def expected_seconds(
     seconds_of: Mapping[str, Sequence[tuple[float, float]]], name: str, default: float, share: float = 1.0
 ) -> float:
-    """Processor time of a method on a part with some share of the work of the whole, by a power law.
+    """Time of a method on a part with some share of the work of the whole, by a power law.
 
     `seconds_of` has the times of each method with their shares. The exponent is that of the last two times of the
     method, or else of most methods; without a time it is `default`. The fit of kriging to the whole takes as long as

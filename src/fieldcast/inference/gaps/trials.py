@@ -65,7 +65,6 @@ PARAMETER = "parameter."  # beginning of the names of a trial's parameters, and 
 BEGUN, BEGUN_KRIGING = 0.45, 0.75
 FILL = 1.5  # time of the fill of the whole, with its tables, as a multiple of that of such a fit
 RIVAL = 2.0  # distance from the best method, in paired errors, up to which another may be better
-TICK = 1 / 64  # least time of a step [s]: some clocks of processor time advance by so much at once
 LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
 
 
@@ -84,7 +83,7 @@ class Tried:
     of_kriging
         Parameters of kriging in the last round, with which the fit of the next one begins.
     seconds
-        Processor time of each method on the samples and on the whole, each with its share of the work of the whole; no
+        Time of each method on the samples and on the whole, each with its share of the work of the whole; no
         part of the result.
     fill_seconds
         Expected time of the fill of the whole record; no part of the result.
@@ -213,17 +212,17 @@ class Comparison:
     def remaining(self, tried: Tried) -> Iterator[None]:
         """Add the remaining rounds and trials, one at each step."""
         done = len(tried.rounds) + len(tried.trials)
-        begun, spent = time.process_time(), [0.0] * done
+        begun, spent = time.perf_counter(), [0.0] * done
         total = len(tried.rounds) + len(tried.finalists or self.fillers) + self.number_of_selections
         with Progress(total=total, initial=done, unit="step") as bar:
             for _ in self.steps(tried):
-                spent.append(max(time.process_time() - begun, TICK))
+                spent.append(time.perf_counter() - begun)
                 bar.work = [*spent, *self.foreseen(tried, spent[-1])]
                 bar.total = len(bar.work)
                 bar.update()
                 tried.fill_seconds = bar.work[-1] * bar.counted / max(sum(spent), 1e-9)
                 yield
-                begun = time.process_time()
+                begun = time.perf_counter()
 
     def steps(self, tried: Tried) -> Iterator[None]:
         """Take the remaining rounds and trials."""
@@ -232,11 +231,11 @@ class Comparison:
                 yield from self.race(tried)
             trials = self.method_trials(left := tried.finalists[len(tried.trials) :])
             for name in left:
-                begun = time.process_time()
+                begun = time.perf_counter()
                 with until_interrupted(len(self.fillers) > 1):
                     trial = next(trials)
                 tried.trials.append(trial)
-                tried.seconds.setdefault(name, []).append((1.0, time.process_time() - begun))
+                tried.seconds.setdefault(name, []).append((1.0, time.perf_counter() - begun))
                 if name == left[-1]:
                     del trials  # which keeps the record in memory
                     _ = self.selections  # the first repeated trial then takes as long as the others
@@ -272,7 +271,7 @@ class Comparison:
         ]
 
     def foreseen(self, tried: Tried, last: float) -> list[float]:
-        """Expected processor time of the steps that are left; the fill of the whole record is the last one.
+        """Expected time of the steps that are left; the fill of the whole record is the last one.
 
         In the race, the best method so far is expected to be fitted whole, and the second of them every other time.
         `last` is the time of the last step.
