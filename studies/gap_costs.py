@@ -11,6 +11,9 @@ beside it that leaves a processor no rest; `--kind moving` fills one of the two 
 `python -m studies.gap_costs race SOURCE [SHARE [TIMES]]` removes SHARE % (60) of the first TIMES times in blobs, races
 the methods, tries all of them on the whole record, and prints a row of a table, and the rounds. SOURCE is a NetCDF
 file, a Zarr store, `moving`, `waves`, `monthly` or one of the cases; SHARE 0 leaves the gaps of the record as they are.
+`python -m studies.gap_costs peers NAME ...` fills the records of waves of these cases by one mode of pyDINEOF
+(`pip install pydineof`), whose time is multiplied by the number of modes for as many as `fill_gaps` may choose, and by
+linear interpolation in time.
 `python -m studies.gap_costs training ARGUMENT ...` gives the arguments to `fieldcast run`, and prints "time left" of
 each loop that runs above 30 s.
 """
@@ -18,13 +21,14 @@ each loop that runs above 30 s.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +40,7 @@ from fieldcast import runtime
 from fieldcast.__main__ import main as fieldcast
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.gaps.trials import Comparison, Tried
+from fieldcast.models.gaps.dineof import MAX_MODES
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.training.fill_gaps import fill_gaps
 from studies.gap_records import (
@@ -49,7 +54,8 @@ from studies.gap_records import (
     variable,
 )
 
-KINDS = "waves", MOVING
+WAVES = "waves"
+KINDS = WAVES, MOVING
 HEADINGS = (
     "case", "kind", "times x cells", "s", "processor [s]", "aim [s]", "before", "peak [MB]",
     "beyond record and result, limit [MB]", "method", "RMSE", "/ linear in time", "time left",
@@ -68,7 +74,7 @@ class Reading(NamedTuple):
     left: float
 
 
-@contextmanager
+@contextlib.contextmanager
 def readings() -> Iterator[list[Reading]]:
     """Read the time left of the outermost loop until the end."""
     read, end = list[Reading](), threading.Event()
@@ -146,9 +152,7 @@ def errors_of(filled: xr.Dataset, name: str, kind: str) -> tuple[float, float]:
     squares = np.zeros(2)
     for v in truth.data_vars:
         x = truth[v]
-        linear = (
-            x.where(~xr.DataArray(removed, dims=x.dims)).interpolate_na("time").ffill("time").bfill("time")
-        )
+        linear = linear_in_time(x.where(~xr.DataArray(removed, dims=x.dims)))
         area = np.broadcast_to(row_areas(truth), removed.shape)[removed]
         squares += [
             root_mean_square((y - x).values[removed].astype(float), area) ** 2
@@ -156,6 +160,41 @@ def errors_of(filled: xr.Dataset, name: str, kind: str) -> tuple[float, float]:
         ]
     of_fill, of_linear = np.sqrt(squares / len(truth.data_vars))
     return float(of_fill), float(of_linear)
+
+
+def linear_in_time(x: xr.DataArray) -> xr.DataArray:
+    """Missing values by linear interpolation in time, before the first and after the last one by that one."""
+    return x.interpolate_na("time").ffill("time").bfill("time")
+
+
+def peers(names: Sequence[str]) -> None:
+    """Print the time and the RMSE of pyDINEOF with one mode, and of linear interpolation, for records of waves."""
+    try:
+        from pydineof.main import run_2D
+    except ImportError:
+        sys.exit("`peers` needs pyDINEOF: `pip install pydineof`.")
+    print("| case | method | s | s, as many modes as here | RMSE |\n|---|---|---|---|---|", flush=True)
+    for name in names:
+        truth, removed = record_of(CASES[name], WAVES)
+        x, area = truth["sst"], np.broadcast_to(row_areas(truth), removed.shape)[removed]
+        gappy = x.where(~xr.DataArray(removed, dims=x.dims))
+        begun = time.perf_counter()
+        linear = linear_in_time(gappy)
+        of_linear, begun = time.perf_counter() - begun, time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            one_mode = run_2D(gappy, nev=1, ncv=7, seed=SEED)
+        of_mode = time.perf_counter() - begun
+        for method, filled, seconds, of_modes in (
+            ("linear in time", linear, of_linear, ""),
+            (
+                "pyDINEOF, one mode",
+                one_mode.transpose("time", "lat", "lon"),
+                of_mode,
+                f"{MAX_MODES * of_mode:.0f}",
+            ),
+        ):
+            rmse = root_mean_square((filled.values - x.values)[removed].astype(float), area)
+            print(f"| {name} | {method} | {seconds:.1f} | {of_modes} | {rmse:.3f} |", flush=True)
 
 
 def reset_peak() -> int:
@@ -228,6 +267,8 @@ def main() -> None:
     of_size = commands.add_parser("size")
     of_size.add_argument("name", choices=CASES)
     of_size.add_argument("kind", choices=KINDS)
+    of_peers = commands.add_parser("peers")
+    of_peers.add_argument("names", nargs="+", metavar="NAME", choices=CASES)
     of_race = commands.add_parser("race")
     of_race.add_argument("source", metavar="SOURCE")
     of_race.add_argument("share", nargs="?", type=float, default=60.0, metavar="SHARE")
@@ -242,6 +283,8 @@ def main() -> None:
         sizes(given.names, [given.kind] if given.kind else KINDS, given.busy)
     elif given.command == "size":
         size(given.name, given.kind)
+    elif given.command == "peers":
+        peers(given.names)
     elif given.command == "race":
         by_race(given.source, given.share, given.times)
     else:

@@ -7,7 +7,7 @@ import pytest
 
 from fieldcast.runtime import Progress
 from studies import gap_costs
-from studies.gap_costs import Reading, by_race, errors_of, sizes, within
+from studies.gap_costs import Reading, by_race, errors_of, peers, sizes, within
 from studies.gap_records import CASES, Case, record_of, variable
 
 TINY = Case(40, (30, 46, 5), (0, 16, 6), 20, "")
@@ -45,6 +45,20 @@ def test_the_row_of_a_size(
     )
     assert [row["case"], row["kind"], row["times x cells"], row["aim [s]"]] == ["tiny", kind, "40 x 60", "20"]
     assert float(row["RMSE"]) > 0 and float(row["/ linear in time"]) < 1.5
+
+
+def test_peers_fill_the_same_record(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The RMSE of linear interpolation is that beside which `sizes` prints its own."""
+    pytest.importorskip("pydineof")
+    monkeypatch.setitem(CASES, "tiny", TINY)
+    peers(["tiny"])
+    linear, one_mode = (line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:])
+    truth, _ = record_of(TINY, "waves")
+    of_linear = errors_of(truth.rename(sst="sst_mean"), "tiny", "waves")[1]
+    assert (linear[1], float(linear[-1])) == ("linear in time", pytest.approx(of_linear, abs=5e-4))
+    assert one_mode[1] == "pyDINEOF, one mode" and 0 < float(one_mode[-1]) < truth["sst"].std()
 
 
 def test_errors_are_those_at_the_removed_values(monkeypatch: pytest.MonkeyPatch) -> None:
