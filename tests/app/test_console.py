@@ -172,6 +172,7 @@ with click.Context(click.Command("run")):
 """
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_command_in_one_sentence(number: int) -> None:
     """The second signal does not end what the first has begun to clean up."""
