@@ -396,6 +396,16 @@ def examined() -> Callable[..., Any]:
     return examination
 
 
+@pytest.fixture(scope="module")
+def few_selections() -> Iterator[None]:
+    """Two selections of held-out values in place of 4 to 16: a spread is less certain, and all else is as it was."""
+    from fieldcast.inference.gaps import trials
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "are_few", lambda selections, values: len(selections) < 2)
+        yield
+
+
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """Interrupts raise, also where a shell has started the tests in the background, which ignores them."""

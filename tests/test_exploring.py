@@ -25,6 +25,8 @@ from fieldcast.inference.gaps import race
 from fieldcast.report.exploration import Exploration
 from fieldcast.standalone import exploring
 
+pytestmark = pytest.mark.usefixtures("few_selections")
+
 TIMES, Y, X = 80, 4, 5
 
 
@@ -114,10 +116,10 @@ def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration
 def test_a_condition_removes_bad_values(files: Path) -> None:
     """The numbers are those of `fill_gaps`; each command to go on with has the condition, not proposed again."""
     given, condition = flagged(), "quality_level == 2"
+    filled = fieldcast.fill_gaps(given, where=condition)
     for data in (files / "gappy.nc", given):
         explored = fieldcast.explore(data, where=condition)
         assert explored.data is not None and explored.conditions == []
-        filled = fieldcast.fill_gaps(given, where=condition)
         np.testing.assert_array_equal(explored.data["sst"].values, filled["sst"].values)
         assert all(condition in command for _, command in explored.commands)
         assert ("values", f"those with {condition}") in explored.facts

@@ -15,6 +15,8 @@ from fieldcast.errors import InputError
 from fieldcast.inference.gaps.stored_fit import StoredFit
 from fieldcast.models.gaps.fillers import FILLERS
 
+pytestmark = pytest.mark.usefixtures("few_selections")
+
 DAYS, ROWS, COLUMNS, MORE = 130, 8, 10, 5
 FIT = "filled.nc.fit.safetensors"
 Appended = tuple[xr.Dataset, Path]

@@ -55,12 +55,13 @@ def wind(times: int = 120, seed: int = 0, width: float = 12.0) -> Pair:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One quick method beside DINEOF, which the figures show, and few values for the correlation of noisy ones."""
+def quick(few_selections: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One quick method beside DINEOF, few selections, and few values for the correlation of noisy values."""
     monkeypatch.setattr(
         fill_gaps, "FILLERS", {f.__name__: f for f in (low_rank, fill_gaps.FILLERS["dineof"])}
     )
     monkeypatch.setattr(fill_gaps, "SMALL", 0)
+    monkeypatch.setattr(quantities, "SELECTIONS", 2)
     fit = partial(observation_error.fit_kriging, smoothness=(1.5,), draws=300)
     monkeypatch.setattr(observation_error, "fit_kriging", fit)
 
@@ -137,7 +138,8 @@ def test_components_are_better_than_a_direction_and_a_speed_and_that_is_said(
     assert rmse(of_filled, true_speed, missing) < 0.8 * rmse(polar["ws"], true_speed, missing)
     waves = of_speed["ws"].assign_attrs(standard_name="sea_surface_wave_speed")
     for others in ({}, {"ws": waves}):
-        choose_quantities(ingest(gappy.assign(others), missing="train")[0], {"wdir": "circle"}, 0, "cpu")
+        given = {"wdir": "circle", **dict.fromkeys(others, "none")}
+        choose_quantities(ingest(gappy.assign(others), missing="train")[0], given, 0, "cpu")
     assert "components" not in caplog.text
 
 
@@ -165,8 +167,8 @@ def test_a_gaussian_variable_is_not_mapped_and_nothing_changes(quick: None) -> N
     assert one.attrs["comment"] == other.attrs["comment"]
 
 
-def test_the_choice_does_not_depend_on_the_scale() -> None:
-    gappy = rain(40)[0]
+def test_the_choice_does_not_depend_on_the_scale(quick: None) -> None:
+    gappy = rain(30)[0]
     larger = gappy.map(
         lambda x: (1024 * x).assign_attrs(x.attrs)
     )  # exactly, so that nothing is rounded otherwise
@@ -176,7 +178,7 @@ def test_the_choice_does_not_depend_on_the_scale() -> None:
     )
     assert one["tp"].kind == other["tp"].kind
     np.testing.assert_allclose(1024 * table["crps"], of_scaled["crps"], rtol=1e-3)
-    assert list(table) == COLUMNS and set(table["selection"]) == {0, 1, 2, 3, "all"}
+    assert list(table) == COLUMNS and set(table["selection"]) == {0, 1, "all"}
 
 
 def test_the_lowest_score_wins_by_two_percent_and_a_standard_error_and_then_the_simplest() -> None:
@@ -348,7 +350,7 @@ def test_the_error_of_a_mapped_variable_is_a_share_of_its_values(quick: None) ->
 
 
 def test_modes_are_sampled_in_small_records_of_mapped_variables_alone(
-    monkeypatch: pytest.MonkeyPatch,
+    few_selections: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def methods(gappy: xr.Dataset, quantity: str) -> set[str]:
         fields = ingest(gappy, missing="train")[0]

@@ -1,6 +1,6 @@
 """A mask in time, such as open water where an ice edge moves: nothing is filled where it is 0, nor learned there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,13 @@ from fieldcast.errors import InputError
 from fieldcast.fields.domain import SEA
 from fieldcast.fields.ingest import ingest_source
 from fieldcast.fields.options import Source
-from fieldcast.models.gaps import held_out
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.training import fill_gaps
 
+pytestmark = pytest.mark.usefixtures("few_selections")
+
 DAYS, ROWS, COLUMNS = 66, 6, 8
 OPEN = "open_water"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _few_selections() -> Iterator[None]:
-    """Two selections of held-out values are enough to see the mask, and take less time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(held_out, "SELECTIONS", 2)
-        patch.setattr(held_out, "MAX_SELECTIONS", 2)
-        yield
 
 
 @pytest.fixture(scope="module")
