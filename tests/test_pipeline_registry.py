@@ -110,6 +110,7 @@ def test_stages_tasks_experiments_and_demo_are_registered(
     addresses = {address_of(item.namespace) for item in result["report_000"].nodes}
     assert {"reconstruct.denoising_vae", "forecast.vae"} <= addresses
     assert experiments_of(result["reconstruct"]) < experiments_of(result["all"])
+    assert nodes(result["__default__"]) == nodes(result["demo"])
     for address in listed:
         assert nodes(result[address]) >= nodes(result["ingestion"]) | {f"{address}.comparison.compare"}
         namespaces = {node.namespace for node in result[address].nodes}
@@ -335,9 +336,9 @@ def test_an_experiment_publishes_what_its_stages_leave() -> None:
 
 @pytest.fixture(scope="module")
 def viz(registered: dict[str, Pipeline]) -> None:
-    """Kedro-Viz with three of this project's pipelines, which it keeps for the whole process."""
+    """Kedro-Viz with two of this project's pipelines, which it keeps for the whole process."""
     CONTEXT.set(None)
-    some = {name: registered[name] for name in ("__default__", "all", "demo")}
+    some = {name: registered[name] for name in ("__default__", "all")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fieldcast.pipeline_registry.register_pipelines", lambda: some)
         load_and_populate_data(ROOT, env="test")
@@ -354,14 +355,14 @@ def test_kedro_viz_shows_layers(name: str) -> None:
 @pytest.mark.usefixtures("viz")
 def test_every_data_set_of_the_demo_has_a_layer() -> None:
     """Data without a layer move the name of a layer onto its nodes: Kedro-Viz prints it in the middle of the layer."""
-    nodes = get_pipeline_response("demo").nodes
+    nodes = get_pipeline_response("__default__").nodes
     assert [node.name for node in nodes if node.type == "data" and node.layer is None] == []
 
 
 @pytest.mark.parametrize(
     ("name", "boxes"),
     [
-        ("demo", {"initial_times", "events", "features", "reconstruct", "forecast", "sample"}),
+        ("__default__", {"initial_times", "events", "features", "reconstruct", "forecast", "sample"}),
         (
             "all",
             {
@@ -394,7 +395,7 @@ def test_kedro_viz_opens_on_stages_and_tasks(name: str, boxes: set[str]) -> None
 
 @pytest.mark.usefixtures("viz")
 def test_kedro_viz_shows_the_stages_of_an_experiment() -> None:
-    boxes = get_pipeline_response("demo").modular_pipelines
+    boxes = get_pipeline_response("__default__").modular_pipelines
     address = "reconstruct.denoising_vae"
     stages = {child.id for child in boxes[address].children if child.type == "modularPipeline"}
     assert stages == {f"{address}.{stage}" for stage in ("training", "reconstruction", "evaluation")}

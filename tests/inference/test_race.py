@@ -368,8 +368,12 @@ def test_the_methods_that_may_be_named_are_those_that_there_are() -> None:
     assert [*Method.__args__] == [*FILLERS, SAMPLED, CORRECTED]
 
 
-def test_a_race_resumes_after_its_rounds_to_the_same_end(early: None) -> None:
-    comparison = replace(compare(waves(500)), fillers={"local_kriging": local_kriging, **QUICK})
+def test_a_race_resumes_after_its_rounds_to_the_same_end(
+    early: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "are_few", lambda selections, values: len(selections) < 2)
+    fillers = {"local_kriging": local_kriging, "low_rank": low_rank, "red_noise": red_noise}
+    comparison = replace(compare(waves(300)), fillers=fillers)
     steps: Iterator[tuple[Tried, bytes]] = comparison.trials()
     _, file = next(steps)
     whole = [to_file(tried, comparison.lineage) for tried, _ in steps][-1]
