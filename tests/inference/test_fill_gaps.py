@@ -15,6 +15,7 @@ from fieldcast import runtime
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
+from fieldcast.inference.gaps import trials
 from fieldcast.inference.gaps.filling import TrustLimits, percent, tail
 from fieldcast.inference.gaps.trials import most_held_out_stretch
 from fieldcast.models.gaps.fillers import dineof, low_rank, red_noise
@@ -68,7 +69,8 @@ def filled(gappy: xr.Dataset) -> xr.Dataset:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two quick methods, for tests of what all methods share."""
+    """Two quick methods and two selections, for tests of what all methods share."""
+    monkeypatch.setattr(trials, "are_few", lambda selections, values: len(selections) < 2)
     monkeypatch.setattr(fill_gaps, "FILLERS", {filler.__name__: filler for filler in (dineof, red_noise)})
 
 
