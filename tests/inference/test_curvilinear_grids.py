@@ -110,6 +110,13 @@ def test_maps_are_drawn_on_the_grid(
     assert not [text for text in figure.axes[0].texts if "°" in text.get_text()]
 
 
+def test_rows_that_run_down_are_numbered_down() -> None:
+    """The map of a grid whose first row is the northernmost is that of the same grid whose last row is."""
+    up = record(np.random.default_rng(0).normal(size=(50, 8, 8)).astype("f4"), *turned(30.0))
+    down = to_contract(up.isel(y=slice(None, None, -1)), curvilinear=True)
+    xr.testing.assert_allclose(down.sortby("latitude"), to_contract(up, curvilinear=True))
+
+
 def test_areas_and_points_are_those_of_the_cells() -> None:
     data = record(np.zeros((50, 8, 8), "f4"), *turned(0.0))
     fields = to_contract(data, curvilinear=True)

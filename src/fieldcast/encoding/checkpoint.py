@@ -117,7 +117,7 @@ def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"space.{name}": getattr(space, name) for name in SPACE}
     arrays = codec.arrays()
-    tensors |= {f"codec.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+    tensors |= {f"codec.{name}": torch.from_numpy(np.array(a, order="C")) for name, a in arrays.items()}
     tensors = on_cpu(tensors)
     step = space.time_step
     grid = {"variables": list(space.variables), "wraps": space.wraps, **step.attrs()}

@@ -416,7 +416,8 @@ def flattened(dataset: xr.Dataset) -> xr.Dataset:
     """A data set with one latitude for each row and one longitude for each column, whatever its grid.
 
     Where those in two dimensions are not separable, rows and columns are numbered in degrees, about one grid step apart
-    around 0, and the coordinates `geometry.TRUE_GRID` hold the latitudes and longitudes of the cells.
+    around 0, and the coordinates `geometry.TRUE_GRID` hold the latitudes and longitudes of the cells. Rows that run
+    down, as in images, are numbered in descending order: a map is then no mirror image.
     """
     dataset = separated(dataset)
     names = axes(dataset)
@@ -430,6 +431,9 @@ def flattened(dataset: xr.Dataset) -> xr.Dataset:
     }
     phi, lam = (np.deg2rad(array.values.astype(float)) for array in true.values())
     points = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)])
+    to_next_row, to_next_column = np.diff(points, axis=1)[:, :, :-1], np.diff(points, axis=2)[:, :-1]
+    upward = np.cross(to_next_column, to_next_row, axis=0)  # out of the Earth, if rows run up
+    down = float((points[:, :-1, :-1] * upward).sum()) < 0
     plain = dataset.drop_vars([names[axis] for axis in DIMS[1:]])
     numbered: dict[str, Any] = {name: (y.dims, array.values) for name, array in true.items()}
     for number, (axis, extent) in enumerate(zip(DIMS[1:], (160.0, 300.0), strict=True)):
@@ -437,6 +441,8 @@ def flattened(dataset: xr.Dataset) -> xr.Dataset:
         steps = np.linalg.norm(np.diff(points, axis=number + 1), axis=0)
         step = min(float(np.rad2deg(np.median(steps))) if steps.size else 1.0, extent / count)
         values = (np.arange(count) - (count - 1) / 2) * max(step, 1e-6)
+        if axis == "latitude" and down:
+            values = values[::-1]
         units = "degrees_north" if axis == "latitude" else "degrees_east"
         numbered[names[axis]] = (y.dims[number], values, {"units": units})
     return plain.assign_coords(numbered)

@@ -301,7 +301,9 @@ def with_one_track(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFr
 def require(table: pd.DataFrame, name: str, where: str) -> None:
     """Raise an InputError for a table without a column."""
     if name not in table:
-        beside = ""
+        beside = (
+            " (or, in a wide table, a column of times and one for each station)" if name == "time" else ""
+        )
         if name in LOCATION:
             beside = " (or a list of stations beside it, with station, latitude and longitude)"
         raise InputError(

@@ -87,7 +87,10 @@ class Exploration:
         parts = [
             "\n".join([self.name, *(f"  {name:<{width}}  {text}" for name, text in self.facts)]),
             *contents,
-            *(f'use good values alone with --where "{each}"' for each in self.conditions),
+            *(
+                f'all values are used here, also bad ones: --where "{each}" takes good ones'
+                for each in self.conditions
+            ),
             "\n".join(f"- {note}" for note in self.notes),
             self.answer,
             *lines.values(),
