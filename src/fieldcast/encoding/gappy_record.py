@@ -1,9 +1,15 @@
-"""Fields with gaps as a record: one column for each cell of a variable that has a value at some time."""
+"""Fields with gaps as a record: one column for each cell of a variable that has a value at some time.
+
+Other variables may predict those of the record (`fields.domain.predictors`). The part b z(t) of an anomaly that depends
+linearly on their anomalies z of the same time, in the cell and its four neighbours, belongs to the climatology then:
+b is estimated from the observed values of the cell, by ridge regression towards the coefficients of all cells together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -29,6 +35,15 @@ from fieldcast.models.gaps.observation_error import with_smoothed_values
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Bounds, Parameters, Record
 
+RIDGES = (
+    10.0,
+    100.0,
+    1000.0,
+    1e6,
+)  # numbers of values that the coefficients of all cells count as in one cell
+SHARE_RIDGE = 1e-3  # penalty of the coefficients of all cells, as a share of the values
+BLOCKS = 5  # of times, each predicted by the others, which choose the ridge
+SAMPLED_CELLS = 200  # number of cells of a variable, evenly spread, by which it is chosen
 SHIFT = "climatology shift"  # parameter: mean change of each column by its latent values
 
 
@@ -70,6 +85,9 @@ class GappyRecord:
         The variables of the fields, which a mapping may have divided into parts (`fields.quantities`).
     is_censored
         Whether some value is at a bound.
+    predicted
+        The part of the climatology that other variables predict, in standard deviations of the anomalies; None without
+        predictors.
     """
 
     record: Record
@@ -79,6 +97,7 @@ class GappyRecord:
     seasons: str
     own: Sequence[OwnVariable]
     is_censored: bool
+    predicted: Float[Tensor, "time column"] | None = None
 
     @classmethod
     def of(
@@ -124,7 +143,20 @@ class GappyRecord:
             bounds=bounds(codec, fields, own, has_column, device) if is_censored else None,
             noise=noise, masked=masked,
         )  # fmt: skip
-        return cls(record, codec, has_column, fields["time"], seasons, own, is_censored)
+        gappy = cls(record, codec, has_column, fields["time"], seasons, own, is_censored)
+        return gappy if continued is not None else gappy.with_predictors(fields)
+
+    def with_predictors(self, fields: xr.Dataset) -> GappyRecord:
+        """The record with the part of the climatology that predictors of the fields add, fitted to observed values."""
+        names = set(domain.predicted(fields))
+        if not names:
+            return self
+        parts = [part for variable in self.own if variable.name in names for part in variable.parts]
+        drift = predicted_part(self.record, self.has_column, fields, [self.columns_of(v) for v in parts])
+        record = replace(self.record, x=(self.record.x - drift).masked_fill_(~self.record.observed, 0.0))
+        if record.bounds is not None:
+            record = replace(record, bounds=record.bounds.minus(drift))
+        return replace(self, record=record, predicted=drift)
 
     def hold_out(self, seed: int) -> HeldOut:
         """Held-out values of the record; the parts of a variable are held out together."""
@@ -157,7 +189,7 @@ class GappyRecord:
         )
         climatology = climatology_array(climatologies.fit(visible, shrink=True), names)
         del visible
-        changed = replace(self, codec=replace(self.codec, climatology=climatology))
+        changed = replace(self, codec=replace(self.codec, climatology=climatology), predicted=None)
         x, observed = torch.empty_like(self.record.x), self.record.observed & ~held_out
         limits = self.record.bounds and self.record.bounds.minus(torch.zeros_like(self.scale))
         for cells in pieces(x.shape[1], len(x)):
@@ -165,7 +197,13 @@ class GappyRecord:
             x[:, cells] = self.record.x[:, cells] + shift / self.scale[cells]
             for bound in limits or ():
                 bound[:, cells] += shift / self.scale[cells]
-        return replace(changed, record=replace(self.record, x=x, observed=observed, bounds=limits))
+        record = replace(self.record, x=x, observed=observed, bounds=limits)
+        changed = replace(changed, record=record)
+        if self.predicted is None:
+            return changed
+        fitted = changed.with_predictors(fields)
+        assert fitted.predicted is not None
+        return replace(fitted, record=replace(fitted.record, x=x.sub_(fitted.predicted)))
 
     def with_latent_values(self, fitted: Parameters | None = None) -> GappyRecord:
         """The record with Gaussian values in place of censored ones, and smoothed ones in place of those with errors.
@@ -212,7 +250,8 @@ class GappyRecord:
         cell = self.has_column.nonzero()[columns if isinstance(columns, slice) else columns.cpu()]
         days, index = np.unique(calendars.day_of_year(self.times) - 1, return_inverse=True)
         by_day = torch.from_numpy(self.codec.climatology[days[:, None], *cell.T.numpy()])
-        return by_day[torch.from_numpy(index)].to(self.record.x.device)
+        normal = by_day[torch.from_numpy(index)].to(self.record.x.device)
+        return normal if self.predicted is None else normal + self.predicted[:, columns] * self.scale[columns]
 
     def linear_in_time(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
         """Anomalies of linearly interpolated values of some columns, which are not interpolated anomalies.
@@ -250,6 +289,105 @@ class GappyRecord:
 def shifted(record: Record, shift: Float[Tensor, " column"]) -> Record:
     """A record with a shift of its values and of their bounds."""
     return replace(record, x=record.x + shift, bounds=record.bounds and record.bounds.minus(-shift))
+
+
+# Regression on predictors. With the sums G = Z'Z and g = Z'x of the observed values of a cell (Z: predictors, and 1),
+# the coefficients are b = c + (G + r D)^-1 (g - G c): ridge regression (Hoerl and Kennard 1970) towards those of all
+# cells of the variable, c = (sum G + s n D)^-1 sum g, where D is the unit matrix. The ridge r is the one with the
+# smallest error at blocks of times, each predicted by the other times.
+
+
+def predicted_part(
+    record: Record, has_column: Bool[Tensor, "variable y x"], fields: xr.Dataset, groups: Sequence[slice]
+) -> Float[Tensor, "time column"]:
+    """The part of the values that the predictors of the fields predict, 0 in the columns outside all groups.
+
+    Each group, the columns of a variable, has a ridge of its own.
+    """
+    drift, cells = torch.zeros_like(record.x), has_column.nonzero()[:, 1:]
+    arrays = [array.transpose("time", *geometry.GRID).values for array in domain.predictors(fields).values()]
+    circles = geometry.wraps(fields["longitude"].values)
+    width = 5 * len(arrays) + 1
+    for group in groups:
+        number = group.stop - group.start
+        sample = torch.arange(group.start, group.stop)[:: -(-number // SAMPLED_CELLS)]
+        ridge, common = ridge_of(record, sample, around(arrays, cells[sample], circles))
+        for part in pieces(number, len(record.x) * width):
+            columns = torch.arange(group.start, group.stop)[part]
+            z = around(arrays, cells[columns], circles).to(record.x.device)
+            coefficients = regression(
+                *sums(z, record.x[:, columns], record.observed[:, columns]), ridge, common
+            )
+            drift[:, columns] = torch.einsum("tck,ck->tc", z, coefficients.to(z))
+    return drift
+
+
+def around(
+    arrays: Sequence[Float[np.ndarray, "time y x"]], cells: Int[Tensor, "column 2"], circles: bool
+) -> Float[Tensor, "time column predictor"]:
+    """Predictors of some cells: each of the arrays in the cell, south, north, west and east of it, and 1.
+
+    Beyond an edge of the grid, the cell itself stands for its neighbour.
+    """
+    (y, x), (rows, width) = cells.cpu().numpy().T, arrays[0].shape[1:]
+    if circles:
+        west, east = (x - 1) % width, (x + 1) % width
+    else:
+        west, east = np.maximum(x - 1, 0), np.minimum(x + 1, width - 1)
+    places = (y, x), (np.maximum(y - 1, 0), x), (np.minimum(y + 1, rows - 1), x), (y, west), (y, east)
+    values = [array[:, i, j] for array in arrays for i, j in places]
+    return torch.from_numpy(np.stack([*values, np.ones_like(values[0])], axis=-1).astype(np.float32))
+
+
+def sums(
+    z: Float[Tensor, "time column predictor"], x: Float[Tensor, "time column"],
+    observed: Bool[Tensor, "time column"],
+) -> tuple[Float[Tensor, "column predictor predictor"], Float[Tensor, "column predictor"]]:  # fmt: skip
+    """The sums Z'Z and Z'x of the observed values of each column."""
+    seen = z.double() * observed[..., None]
+    return torch.einsum("tck,tcl->ckl", seen, seen), torch.einsum("tck,tc->ck", seen, x.double())
+
+
+def regression(
+    squares: Float[Tensor, "column predictor predictor"], products: Float[Tensor, "column predictor"],
+    ridge: float, common: Float[Tensor, " predictor"],
+) -> Float[Tensor, "column predictor"]:  # fmt: skip
+    """Coefficients of each column, shrunk to the common ones."""
+    penalty = ridge * torch.eye(len(common), dtype=squares.dtype, device=squares.device)
+    penalty[-1, -1] = 1.0  # the mean
+    return common + torch.linalg.solve(squares + penalty, products - squares @ common)
+
+
+def common_coefficients(
+    squares: Float[Tensor, "column predictor predictor"], products: Float[Tensor, "column predictor"]
+) -> Float[Tensor, " predictor"]:
+    """Coefficients of all columns together, whose mean is left to each."""
+    total = squares.sum(0)
+    penalty = (1.0 + SHARE_RIDGE * total[-1, -1]) * torch.eye(
+        len(total), dtype=total.dtype, device=total.device
+    )
+    common: Float[Tensor, " predictor"] = torch.linalg.solve(total + penalty, products.sum(0))
+    common[-1] = 0.0
+    return common
+
+
+def ridge_of(
+    record: Record, columns: Int[Tensor, " some"], z: Float[Tensor, "time some predictor"]
+) -> tuple[float, Float[Tensor, " predictor"]]:
+    """The best of `RIDGES` at blocks of times that others predict, and the common coefficients, of some columns."""
+    x, observed = record.x[:, columns].double(), record.observed[:, columns]
+    z = z.to(x.device)
+    blocks = [slice(*ends) for ends in pairwise(np.linspace(0, len(x), BLOCKS + 1).astype(int).tolist())]
+    squares, products = map(torch.stack, zip(*(sums(z[b], x[b], observed[b]) for b in blocks), strict=True))
+    whole = squares.sum(0), products.sum(0)
+    errors = dict.fromkeys(RIDGES, 0.0)
+    for block, *of_block in zip(blocks, squares, products, strict=True):
+        rest = whole[0] - of_block[0], whole[1] - of_block[1]
+        common = common_coefficients(*rest)
+        for ridge in RIDGES:
+            error = x[block] - torch.einsum("tck,ck->tc", z[block].double(), regression(*rest, ridge, common))
+            errors[ridge] += float(error[observed[block]].square().sum())
+    return min(RIDGES, key=errors.__getitem__), common_coefficients(*whole)
 
 
 def has_value_at_bound(codec: FieldCodec, fields: xr.Dataset, own: Sequence[OwnVariable]) -> bool:

@@ -104,6 +104,9 @@ RESERVED = frozenset(
 ERROR = re.compile(r"standard_(deviation|error)|(^|_)(bias|error|uncertainty|unc|stddev|sigma)(_|\b)", re.I)
 # name of the mask that the option `mask` gives, until ingestion makes it the coordinate `domain.SEA`; not a file's name
 MASK = "the mask"
+PREDICTORS = (
+    "the predictors"  # attribute: names of the variables that the option `predictors` gives, until ingestion
+)
 LAND_MASKS = frozenset({"mask", "land_mask", "landmask", "sea_mask", "seamask", "lsmask"})
 
 
@@ -325,7 +328,9 @@ def _plain_coordinate(coordinate: xr.DataArray) -> xr.DataArray:
     return plain.astype(np.float64).assign_attrs(units=units, standard_name=plain.name)
 
 
-def select_variables(dataset: xr.Dataset, requested: Collection[str], where: str) -> xr.Dataset:
+def select_variables(
+    dataset: xr.Dataset, requested: Collection[str], where: str, option: str = "ingestion.variables"
+) -> xr.Dataset:
     """Select the requested variables, by name or short name; a name without its level selects all levels."""
     aliases = {
         str(new): {str(new), *array.attrs.get("aliases", "").split()} for new, array in dataset.items()
@@ -336,7 +341,7 @@ def select_variables(dataset: xr.Dataset, requested: Collection[str], where: str
         if not matches:
             near = get_close_matches(name, sorted(set().union(*aliases.values())), n=1, cutoff=0.0)
             hint = f"the nearest is '{near[0]}'" if near else "it has none on (time, latitude, longitude)"
-            raise InputError(f"variable '{name}' is not in {where}: {hint}, see ingestion.variables")
+            raise InputError(f"variable '{name}' is not in {where}: {hint}, see {option}")
         selected += [match for match in matches if match not in selected]
     return dataset[selected]
 

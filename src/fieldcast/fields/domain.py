@@ -71,6 +71,23 @@ def masked(fields: xr.Dataset) -> xr.DataArray | None:
     return ~fields[SEA].reset_coords(drop=True).transpose("time", *GRID).astype(bool) if varies else None
 
 
+PREDICTOR = (
+    "predictor_"  # beginning of the name of a coordinate: standardised anomalies of a predictor, 0 if missing
+)
+PREDICTED = "predicted"  # attribute of fields: the variables that the predictors predict, one a line
+
+
+def predictors(fields: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The predictors of the variables of a record, by name; they are not filled themselves."""
+    names = [str(name) for name in fields.coords if str(name).startswith(PREDICTOR)]
+    return {name.removeprefix(PREDICTOR): fields[name].reset_coords(drop=True) for name in names}
+
+
+def predicted(fields: xr.Dataset) -> list[str]:
+    """The variables for which the predictors are used."""
+    return str(fields.attrs.get(PREDICTED, "")).splitlines() if predictors(fields) else []
+
+
 def common_cells(fields: xr.Dataset) -> Bool[np.ndarray, "y x"]:
     """The cells in which the variables exist."""
     refuse_curvilinear(fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,22 +12,24 @@ import xarray as xr
 
 from fieldcast import geometry, lineage
 from fieldcast.errors import InputError, counted
-from fieldcast.fields import images, quality
+from fieldcast.fields import climatology, domain, images, quality
 from fieldcast.fields.conventions import (
     DIMS,
     KEPT_ATTRS,
     LEFT_OUT,
     MASK,
+    PREDICTORS,
     RENAMED,
     RESERVED,
     VALID_ATTRS,
     is_land_mask,
     require_variables,
+    select_variables,
     static,
     time_varying,
     to_contract,
 )
-from fieldcast.fields.domain import SEA, blocks
+from fieldcast.fields.domain import PREDICTOR, SEA, blocks
 from fieldcast.fields.opening import first_line, reading
 from fieldcast.fields.options import Gaps, Ingestion, Missing, Source, fills_gaps
 from fieldcast.fields.planet import weather
@@ -48,14 +50,17 @@ def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
 
 def ingest(
     dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", fewest: int = MIN_TIMES,
-    missing: Missing = "refuse",
+    missing: Missing = "refuse", predictors: Sequence[str] = (),
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Convert, repair and check a data set: `fields` as in the contract, and the quality table (`quality.COLUMNS`).
 
-    Fewer times than `fewest`, by default what training needs, are refused. `gaps` and `missing` are those of `Source`.
+    Fewer times than `fewest`, by default what training needs, are refused. `gaps`, `missing` and `predictors` are those
+    of `Source`.
     """
     with reading(where, OSError, RuntimeError, of=dataset):
         fields = to_contract(as_record(dataset, where), where, curvilinear=fills_gaps(gaps, missing))
+    if predictors:
+        fields.attrs[PREDICTORS] = list(select_variables(fields, predictors, where, "predictors"))
     return _repaired(fields, where, gaps, fewest, missing, of=dataset)
 
 
@@ -76,7 +81,7 @@ def _repaired(
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Repair and check a data set in the layout of `to_contract`, as `ingest` does; `of` is the one that was given."""
     require_variables(fields, where)
-    notes = _noted(fields, where)
+    notes, predictors = _noted(fields, where), fields.attrs.pop(PREDICTORS, [])
     if fields.nbytes <= MAX_MEMORY_BYTES:
         with reading(where, Exception, of=of):
             fields = fields.load()
@@ -95,6 +100,8 @@ def _repaired(
         if fewest <= fields.sizes["time"] < MIN_TIMES and missing == "train" and not part:
             findings.append(_few_times(fields.sizes["time"], where))
         fields, more = quality.inspect(fields, where, missing, errors=fills_gaps(gaps, missing), part=part)
+        if predictors:
+            fields = _with_predictors(fields, predictors, where, missing)
         fields = _described(fields, where)
     return fields, quality.table(notes + land + findings + more)
 
@@ -216,6 +223,30 @@ def _without_masked(fields: xr.Dataset, where: str, missing: Missing) -> tuple[x
     )
 
 
+def _with_predictors(fields: xr.Dataset, names: Sequence[str], where: str, missing: Missing) -> xr.Dataset:
+    """Make some variables predictors of the others: coordinates with their standardised anomalies, 0 where missing."""
+    if missing != "train":
+        raise InputError("ingestion.predictors is for records with gaps: set ingestion.missing=train, too.")
+    if constant := [name for name in names if name not in time_varying(fields)]:
+        raise InputError(f"predictors: '{constant[0]}' of {where} does not vary in time: leave it out.")
+    if not [name for name in time_varying(fields) if name not in names]:
+        raise InputError(
+            f"predictors: {', '.join(names)} are all variables of {where}: leave out those that are to be filled."
+        )
+    arrays = {}
+    for name in names:
+        normal = climatology.fit(fields[[name]], shrink=True)
+        anomaly = climatology.anomaly(fields[[name]], normal)[name].transpose(*DIMS)
+        spread = float(anomaly.std()) if bool(anomaly.notnull().any()) else 0.0
+        if not spread > 0:
+            raise InputError(
+                f"predictors: '{name}' of {where} has no values, or only one at all times: leave it out."
+            )
+        values = (anomaly / spread).fillna(0.0).values.astype(np.float32)
+        arrays[PREDICTOR + name] = (DIMS, values)
+    return fields.drop_vars(list(names)).assign_coords(arrays)
+
+
 def _observed(array: xr.DataArray) -> np.ndarray:
     """Number of values of each cell."""
     return np.sum([np.isfinite(x).sum(0) for _, x in blocks(array)], axis=0)
@@ -237,6 +268,9 @@ def _parts(fields: xr.Dataset) -> Iterator[bytes]:
             yield f"{name}:".encode() + np.packbits(fields[name].values.astype(bool)).tobytes()
         else:
             yield f"{name}:".encode() + fields[name].values.astype("<f8").tobytes()
+    for name, array in domain.predictors(fields).items():
+        yield f"{PREDICTOR}{name}:".encode()
+        yield from (x.astype("<f4").tobytes() for _, x in blocks(array))
     for name in time_varying(fields):
         yield f"{name}:".encode()
         yield from (x.astype("<f4").tobytes() for _, x in blocks(fields[name]))

@@ -37,7 +37,7 @@ from fieldcast.inference.gaps.own_units import own_statistics, predictions
 from fieldcast.models.gaps.fillers import local_kriging, low_rank
 from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
 from fieldcast.models.gaps.record import Filler, Parameters
-from fieldcast.models.gaps.trial import run_trial
+from fieldcast.models.gaps.trial import crps_of_each, run_trial
 from fieldcast.models.masks import draw as draw_masks
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.replicas import choose_device
@@ -50,6 +50,7 @@ MAX_CELLS, MAX_TIMES = 100, 200  # largest part of a record in which mappings ar
 MAX_ZEROS = 0.01  # share of values that are not positive, above which no logarithm is tried
 COLUMNS = ["variable", "mapping", "selection", "crps", "gain", "standard_error", "chosen"]
 POOLED = "all"  # selection of the rows that pool the others
+ALONE, PREDICTED = "alone", "with predictors"  # in the column of the mappings
 ORDER = ("root", "log", "quantiles")  # the simplest first
 SPEED = re.compile(r"speed|^(ws|wspd|sknt|ff)\d*$", re.IGNORECASE)  # names of the length of a vector
 VECTOR = "from_direction|to_direction", "speed"  # ends of the standard names of its direction and length
@@ -130,6 +131,74 @@ def choose_by(
             chosen[name] = nature.fit(kind, values)
             refuse_taken(name, chosen[name], fields)
     return chosen, pd.concat([each for each in tables if len(each)] or tables, ignore_index=True)
+
+
+def choose_predictors(
+    fields: xr.Dataset, chosen: Mapping[str, Quantity], seed: int, device: str
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """Choose the variables that the predictors of the fields predict; also the scores, as rows of `choose_by`.
+
+    Each variable, mapped as chosen, is filled with the predictors and without them in an informative part of the
+    record. They are used if the CRPS at held-out values, of standardised anomalies, is at least 2 % and one standard
+    error lower.
+    """
+    if not domain.predictors(fields):
+        return fields, pd.DataFrame(columns=COLUMNS)
+    tables = []
+    for name in time_varying(fields):
+        part = informative_part(fields[[name]]).assign_attrs(missing="train")
+        quantity = {name: chosen[name]} if name in chosen else {}
+        scores = score_predictors(part, quantity, seed, device)
+        gain, error = difference(scores[ALONE], scores[PREDICTED]) if all(scores.values()) else (0.0, np.inf)
+        enough = bool(gain >= max(MIN_GAIN * pooled(scores[ALONE]), error)) if np.isfinite(error) else False
+        if all(scores.values()):
+            tables.append(
+                table_of(
+                    name,
+                    scores,
+                    {ALONE: (np.nan, np.nan), PREDICTED: (gain, error)},
+                    PREDICTED if enough else ALONE,
+                )
+            )
+            LOG.info("%s", sentence(tables[-1]))
+        else:
+            LOG.info("%s has too few values to try its predictors: they are not used.", name)
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    return with_predicted(fields, table), table
+
+
+def with_predicted(fields: xr.Dataset, table: pd.DataFrame) -> xr.Dataset:
+    """The fields with the variables that their predictors predict, by the scores of `choose_predictors`."""
+    if not domain.predictors(fields):
+        return fields
+    of_chosen = table[(table["mapping"] == PREDICTED) & table["chosen"].astype(bool)]
+    names = dict.fromkeys(of_chosen["variable"].astype(str))
+    return fields.assign_attrs({domain.PREDICTED: "\n".join(names)})
+
+
+def score_predictors(
+    fields: xr.Dataset, chosen: Mapping[str, Quantity], seed: int, device: str
+) -> dict[str, list[Scored]]:
+    """CRPS at each selection of held-out values, without and with predictors, of the better of two quick methods."""
+    on, scores = choose_device(device), {}
+    for kind, names in ((ALONE, ""), (PREDICTED, time_varying(fields)[0])):
+        fitted = Parameters()
+        methods: tuple[Filler, ...] = (partial(local_kriging, fitted=fitted), low_rank)
+        gappy = GappyRecord.of(here := fields.assign_attrs({domain.PREDICTED: names}), on, chosen)
+        by_method: list[list[Scored]] = [[] for _ in methods]
+        for selection in range(SELECTIONS):
+            held_out = gappy.hold_out(seed_for("predictors", seed, selection))
+            if not len(held_out.time):
+                break
+            visible = gappy.without(held_out.mask, here).with_latent_values()
+            held_out = held_out.of_record(visible.record)
+            record = replace(visible.record, requested=held_out.mask)
+            for scored, method in zip(by_method, methods, strict=True):
+                trial = run_trial("", method, record, held_out)
+                crps = crps_of_each(trial.error, trial.spread, held_out)
+                scored.append(Scored(*(x.cpu().numpy() for x in (crps, held_out.weight, held_out.group))))
+        scores[kind] = min(by_method, key=pooled) if by_method[0] else []
+    return scores
 
 
 def recommend_components(fields: xr.Dataset, chosen: Mapping[str, Quantity]) -> None:
@@ -355,6 +424,15 @@ def decide(name: str, without: str, scores: Mapping[str, list[Scored]]) -> tuple
     enough = gain >= max(MIN_GAIN * pooled(scores[NONE]), error)
     if enough and is_near(scores[best], scores[without]):
         chosen = next(kind for kind in mappings if is_near(scores[kind], scores[best]))
+    table = table_of(name, scores, gains, chosen)
+    LOG.info("%s", sentence(table))
+    return chosen, table
+
+
+def table_of(
+    name: str, scores: Mapping[str, list[Scored]], gains: Mapping[str, tuple[float, float]], chosen: str
+) -> pd.DataFrame:
+    """The scores of one variable as rows of `COLUMNS`."""
     rows: list[list[object]] = []
     for kind, scored in scores.items():
         numbers = [pooled([each]) for each in scored]
@@ -362,9 +440,7 @@ def decide(name: str, without: str, scores: Mapping[str, list[Scored]]) -> tuple
             [name, kind, number, crps, np.nan, np.nan, kind == chosen] for number, crps in enumerate(numbers)
         ]
         rows.append([name, kind, POOLED, pooled(scored), *gains[kind], kind == chosen])
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    LOG.info("%s", sentence(table))
-    return chosen, table
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def is_near(one: list[Scored], best: list[Scored]) -> bool:
@@ -378,17 +454,19 @@ def sentence(table: pd.DataFrame) -> str:
     of_all = table[table["selection"] == POOLED].set_index("mapping")
     chosen = of_all.index[of_all["chosen"]][0]
     scores = ", ".join(f"{kind} {significant(value)}" for kind, value in of_all["crps"].items())
-    return f"{table['variable'].iloc[0]} is filled as {chosen}: CRPS at held-out values {scores}."
+    way = chosen if chosen in (ALONE, PREDICTED) else f"as {chosen}"
+    return f"{table['variable'].iloc[0]} is filled {way}: CRPS at held-out values {scores}."
 
 
 def as_lines(table: pd.DataFrame) -> str:
     """The scores as lines of a report: one for each mapping, with its CRPS at the four selections."""
     lines = []
-    for _, of_variable in table.groupby("variable", sort=False):
+    by_choice = table["mapping"].isin((ALONE, PREDICTED)).rename("predictors")
+    for _, of_variable in table.groupby(["variable", by_choice], sort=False):
         lines.append(sentence(of_variable))
         for kind, of_kind in of_variable.groupby("mapping", sort=False):
             by_selection = of_kind[of_kind["selection"] != POOLED]["crps"]
             gain, error = of_kind[of_kind["selection"] == POOLED][["gain", "standard_error"]].iloc[0]
             numbers = " ".join(f"{significant(value):>7}" for value in by_selection)
-            lines.append(f"    {kind:<10}{numbers}   gain {significant(gain)} ± {significant(error)}")
+            lines.append(f"    {kind:<16}{numbers}   gain {significant(gain)} ± {significant(error)}")
     return "\n".join(lines)

@@ -6,13 +6,14 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
@@ -40,7 +41,7 @@ from fieldcast.inference.gaps.appending import Granule, agree, filled_variables,
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.stored_fit import NAME, StoredFit, fill_options, fit_of, named
 from fieldcast.inference.gaps.trials import Comparison, Tried, refuse_complete
-from fieldcast.inference.quantities import choose_quantities
+from fieldcast.inference.quantities import choose_predictors, choose_quantities
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
@@ -86,6 +87,7 @@ def fill_gaps(
     noise: float | str | Mapping[str, float | str] | None = None,
     where: str | None = None,
     mask: str | xr.DataArray | None = None,
+    predictors: str | Sequence[str] | None = None,
     gaps: Gaps = "insert",
     append: xr.Dataset | str | Path | None = None,
     fit: str | Path | None = None,
@@ -132,6 +134,11 @@ def fill_gaps(
         A variable of the data set, or a DataArray, on (time, y, x) or (y, x), that is 1 where values are filled and 0
         where not, such as the sea under ice: values there are left out and stay missing, with the flag 4 (3 without
         time), and no gap of a cell is filled across them in time. A missing value of the mask counts as 0.
+    predictors
+        Other variables of the data set that determine those to fill, and are not filled themselves: the anomalies of
+        these in the cell and in its four neighbours, 0 where missing, add b z(t) to the climatology of each cell. The
+        coefficients b are fitted to observed values (`encoding.gappy_record`), and predictors are used for a variable
+        if its CRPS at held-out values is lower with them (`inference.quantities`).
     gaps
         What to do about missing dates: "insert" them, so that they are filled, "keep" the times as they are, "refuse"
         them, or "segment": each gap starts a new segment, and nothing is learned across it.
@@ -170,11 +177,13 @@ def fill_gaps(
             f"mask is a {type(mask).__name__}: give the name of a variable, or a DataArray of xarray, 1 where values "
             "are filled and 0 where not."
         )
+    predictors = [predictors] if isinstance(predictors, str) else list(predictors or ())
     dataset = as_record(dataset, "the data set")
     TrustLimits(max_gap, max_spread)  # which checks them
     given = fill_options(
-        where=where, mask=mask if isinstance(mask, str) else None, gaps=gaps, quantities=quantities, noise=noise,
-        max_gap=max_gap, max_spread=max_spread, members=members, method=method, seed=seed,
+        where=where, mask=mask if isinstance(mask, str) else None, predictors=predictors or None, gaps=gaps,
+        quantities=quantities, noise=noise, max_gap=max_gap, max_spread=max_spread, members=members, method=method,
+        seed=seed,
     )  # fmt: skip
 
     def new_times(options: Mapping[str, Any]) -> Granule:
@@ -185,7 +194,7 @@ def fill_gaps(
     stored: FitFile | None = None
     if append is None:
         part, masked = used_part(dataset, given, given["mask"])
-        fields, _ = ingest(masked, "the data set", gaps, missing="train")
+        fields, _ = ingest(masked, "the data set", gaps, missing="train", predictors=predictors)
         filled, found = fill_fields(fields, part, options, given, device)
     else:
         earlier, where, stored = opened(append, fit)
@@ -263,6 +272,8 @@ def fill_fields(
     trust.check_names(time_varying(fields))
     refuse_complete(fields)
     chosen, scores = choose_quantities(fields, given["quantities"], seed, device)
+    fields, of_predictors = choose_predictors(fields, chosen, seed, device)
+    scores = pd.concat([each for each in (scores, of_predictors) if len(each)] or [scores], ignore_index=True)
     fillers = methods(fields, chosen, options, seed, device, exact=not errors.deviation)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = Tried()

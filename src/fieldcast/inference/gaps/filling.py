@@ -193,6 +193,9 @@ def fill(
     used = {"method": best.name, "members": members, "seed": seed}
     if gappy.mappings:
         used["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
+    if by := domain.predicted(comparison.fields):
+        used["predictors"] = f"{', '.join(domain.predictors(comparison.fields))} of {', '.join(by)}"
+        stored = False  # the fit lacks their coefficients, and the result their values
     result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, used)
     origin = AS_DRAWN if best.of_all else CALIBRATED
     summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name, origin)
@@ -398,8 +401,9 @@ def method_scores(comparison: Comparison, tried: Tried, gappy: GappyRecord, whol
         if not selected.any() or not of_kind[:, gappy.variable == parts[0]].any():
             continue
         units = comparison.fields[name].attrs.get("units", "1")
+        normal = "predictors alone" if name in domain.predicted(comparison.fields) else "climatology"
         methods = [(trial.name, trial.error, trial.spread) for trial in tried.compared]
-        baselines = [("linear in time", comparison.linear, None), ("climatology", -held_out.truth, None)]
+        baselines = [("linear in time", comparison.linear, None), (normal, -held_out.truth, None)]
         for method, error, spread in (*methods, *baselines):
             if quantity is not None:
                 predicted = predictions(

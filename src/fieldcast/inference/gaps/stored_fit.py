@@ -33,7 +33,8 @@ FILL_AGAIN = "fill the whole record again with `fieldcast fill-gaps`"
 PARAMETER = "parameter "
 # options of a fill that hold for later times, too, as they are by default
 USUAL: Mapping[str, Any] = MappingProxyType({
-    "variables": None, "levels": None, "region": None, "where": None, "mask": None, "step_hours": None,
+    "variables": None, "levels": None, "region": None, "where": None, "mask": None, "predictors": None,
+    "step_hours": None,
     "gaps": "insert", "quantities": "auto", "noise": None, "max_gap": None, "max_spread": None, "members": 0,
     "method": None, "seed": 0,
 })  # fmt: skip
