@@ -47,7 +47,7 @@ class OnFile(click.Command):
                 click.Argument(["file"], required=False),
                 *options(record),
                 *(PART if record.selects else ()),
-                *([GAPS, MASK] if record.ingests else ()),
+                *([GAPS, MASK, PREDICTORS] if record.ingests else ()),
                 *([QUANTITY] if record.maps else ()),
                 *KEDRO_OPTIONS,
             ],
@@ -84,11 +84,18 @@ class OnFile(click.Command):
         values = {name: local(value) if name in paths else value for name, value in values.items()}
         if "columns" in values:
             values["columns"] = columns_of(values["columns"])
-        mask = values.pop("mask", None) if self.record.ingests else None
+        of_source = {}
+        if self.record.ingests:
+            predictors = [name for text in values.pop("predictors", ()) for name in text.split("+")]
+            values_of_source = {
+                "mask": values.pop("mask", None),
+                "predictors": [local(name) if os.path.exists(name) else name for name in predictors],
+            }
+            of_source = {name: value for name, value in values_of_source.items() if value}
         runtime_params = {**params, section: {**params.get(section, {}), **values}}
         runtime_params = with_file(runtime_params, self.record.files[0], file, where, region, gaps, quantity)
-        if mask is not None:
-            runtime_params["ingestion"] = {**runtime_params.get("ingestion", {}), "mask": mask}
+        if of_source:
+            runtime_params["ingestion"] = {**runtime_params.get("ingestion", {}), **of_source}
         pipeline, output = section, values.get("output")
         if output is not None and os.path.exists(output):
             click.echo(
@@ -135,6 +142,9 @@ PART = (
     click.Option(["--region"], metavar="S,N,W,E", help=OF_SOURCE["region"]),
 )
 GAPS = click.Option(["--gaps"], type=click.Choice(get_args(Gaps)), help=OF_SOURCE["gaps"])
+PREDICTORS = click.Option(
+    ["--predictors"], multiple=True, metavar="VARIABLE|FILE", help=OF_SOURCE["predictors"]
+)
 MASK = click.Option(["--mask"], metavar="VARIABLE", help=OF_SOURCE["mask"])
 QUANTITY = click.Option(
     ["--quantity"],

@@ -237,10 +237,10 @@ def _with_predictors(fields: xr.Dataset, names: Sequence[str], where: str, missi
     for name in names:
         normal = climatology.fit(fields[[name]], shrink=True)
         anomaly = climatology.anomaly(fields[[name]], normal)[name].transpose(*DIMS)
-        spread = float(anomaly.std()) if bool(anomaly.notnull().any()) else 0.0
-        if not spread > 0:
+        spread = float(anomaly.std())
+        if not spread > 1e-6 * float(abs(fields[name]).max()):
             raise InputError(
-                f"predictors: '{name}' of {where} has no values, or only one at all times: leave it out."
+                f"predictors: '{name}' of {where} is its climatology at all times: leave it out."
             )
         values = (anomaly / spread).fillna(0.0).values.astype(np.float32)
         arrays[PREDICTOR + name] = (DIMS, values)

@@ -112,6 +112,11 @@ def names_of(value: Any) -> Any:
     return value.split("+") if isinstance(value, str) and "+" in value else value
 
 
+def listed_names(value: Any) -> Any:
+    """Names as a list, also of a single one."""
+    return value.split("+") if isinstance(value, str) else value
+
+
 Region = Annotated[tuple[float, float, float, float], BeforeValidator(check_region)]
 Where = Annotated[str, BeforeValidator(check_where)]
 Condition = Annotated[
@@ -127,6 +132,15 @@ Mask = Annotated[
     Field(
         description="Variable of the file on (time, y, x), or without time, that is 1 where values are filled and 0 "
         "where not, such as the sea under ice (docs/data.md#a-mask-in-time); for records with gaps."
+    ),
+]
+Predictors = Annotated[
+    list[str] | None,
+    BeforeValidator(listed_names),
+    Field(
+        description="Variables of the file, or other files on the same grid and times, that determine the variables to "
+        "fill, and are not filled themselves (docs/gap_filling.md#predictors); several joined by `+`; for records with "
+        "gaps."
     ),
 ]
 Part = Annotated[
@@ -174,6 +188,7 @@ class Source:
     levels: list[float] | None = None
     where: Condition = None
     mask: Mask = None
+    predictors: Predictors = None
     region: Part = None
     step_hours: StepHours | None = None
     gaps: Gaps = "refuse"

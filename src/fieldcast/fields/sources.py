@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import prod
 
@@ -18,6 +19,7 @@ from fieldcast.fields.containers import format_of, is_archive, is_netcdf, unpack
 from fieldcast.fields.conventions import (
     LEFT_OUT,
     MASK,
+    PREDICTORS,
     RENAMED,
     require_variables,
     select_variables,
@@ -45,7 +47,12 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
     """
     parts: list[tuple[str, xr.Dataset]] = []
     notes: dict[str, dict[str, str]] = {}
-    wanted = None if source.variables is None else [*(v for v in source.variables if v != source.mask), MASK]
+    given = source.predictors or []
+    others = [name for name in given if is_remote(name) or os.path.exists(local(name))]  # files
+    predictors = [name for name in given if name not in others]
+    wanted = None
+    if source.variables is not None:
+        wanted = [*dict.fromkeys(v for v in (*source.variables, *predictors) if v != source.mask), MASK]
     names_there: list[str] = []
     for path in expanded(source.paths):
         opened = _part(path, source)
@@ -60,7 +67,16 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
         check_chunks(opened, [str(name) for name in opened.data_vars if name in aliases], path)
         if here.data_vars:
             parts.append((path, here))
-    dataset = join_files(parts)
+    of_files = [(path, _predictors_in(path, source)) for path in (expanded(others) if others else ())]
+    if taken := [
+        name for _, part in of_files for name in part.data_vars if any(name in each for _, each in parts)
+    ]:
+        raise InputError(
+            f"ingestion.predictors: '{taken[0]}' is a variable of {source.label}, too: rename it in one of "
+            "them, or drop it."
+        )
+    of_others = [str(name) for _, part in of_files for name in part.data_vars]
+    dataset = join_files([*parts, *of_files])
     dataset.attrs |= notes
     if source.mask is not None and MASK not in dataset and not part:
         there = ", ".join(f"'{name}'" for name in dict.fromkeys(names_there))
@@ -69,9 +85,12 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
         )
     if wanted is not None:
         names = dataset if parts else to_contract(opened, source.label)
-        present = [name for name in wanted if name != MASK or MASK in dataset]
+        present = [name for name in (*wanted, *of_others) if name != MASK or MASK in dataset]
         dataset = select_variables(names, present, source.label)
     require_variables(dataset, source.label)
+    if given:
+        named = select_variables(dataset, predictors, source.label, "ingestion.predictors")
+        dataset.attrs[PREDICTORS] = [*map(str, named.data_vars), *of_others]
     if source.period is not None:
         inside = within(dataset["time"], source.period, "ingestion.period", source.label)
         dataset = dataset.isel(time=np.flatnonzero(inside))
@@ -80,6 +99,20 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
     for name in dataset.data_vars:
         dataset[name].attrs.pop("aliases", None)
     return dataset
+
+
+def _predictors_in(path: str, source: Source) -> xr.Dataset:
+    """The variables of another file, which are predictors, in the region of a source."""
+    opened = _part(path, replace(source, where=None, mask=None))
+    with reading(f"'{path}'", OSError, RuntimeError):
+        part = to_contract(_chunked(opened), f"'{path}'", None, None, source.fills_gaps)
+    part = part[[str(name) for name in part.data_vars if "time" in part[name].dims]]
+    part.attrs.clear()
+    if not part.data_vars:
+        raise InputError(
+            f"ingestion.predictors: '{path}' holds no variable on (time, y, x): name another file."
+        )
+    return part
 
 
 def open_layout(source: Source) -> xr.Dataset:

@@ -130,7 +130,7 @@ def choose_by(
         if kind != NONE:
             chosen[name] = nature.fit(kind, values)
             refuse_taken(name, chosen[name], fields)
-    return chosen, pd.concat([each for each in tables if len(each)] or tables, ignore_index=True)
+    return chosen, join_tables(*tables)
 
 
 def choose_predictors(
@@ -163,8 +163,13 @@ def choose_predictors(
             LOG.info("%s", sentence(tables[-1]))
         else:
             LOG.info("%s has too few values to try its predictors: they are not used.", name)
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    table = join_tables(pd.DataFrame(columns=COLUMNS), *tables)
     return with_predicted(fields, table), table
+
+
+def join_tables(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Tables of scores as one."""
+    return pd.concat([each for each in tables if len(each)] or list(tables[:1]), ignore_index=True)
 
 
 def with_predicted(fields: xr.Dataset, table: pd.DataFrame) -> xr.Dataset:
@@ -460,7 +465,7 @@ def sentence(table: pd.DataFrame) -> str:
 
 def as_lines(table: pd.DataFrame) -> str:
     """The scores as lines of a report: one for each mapping, with its CRPS at the four selections."""
-    lines = []
+    lines, width = [], 16 if (table["mapping"] == PREDICTED).any() else 10
     by_choice = table["mapping"].isin((ALONE, PREDICTED)).rename("predictors")
     for _, of_variable in table.groupby(["variable", by_choice], sort=False):
         lines.append(sentence(of_variable))
@@ -468,5 +473,5 @@ def as_lines(table: pd.DataFrame) -> str:
             by_selection = of_kind[of_kind["selection"] != POOLED]["crps"]
             gain, error = of_kind[of_kind["selection"] == POOLED][["gain", "standard_error"]].iloc[0]
             numbers = " ".join(f"{significant(value):>7}" for value in by_selection)
-            lines.append(f"    {kind:<16}{numbers}   gain {significant(gain)} ± {significant(error)}")
+            lines.append(f"    {kind:<{width}}{numbers}   gain {significant(gain)} ± {significant(error)}")
     return "\n".join(lines)

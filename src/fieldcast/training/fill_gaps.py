@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
@@ -39,9 +38,9 @@ from fieldcast.inference.file_options import GapFilling, Method
 from fieldcast.inference.gaps import appending
 from fieldcast.inference.gaps.appending import Granule, agree, filled_variables, join, observed_part
 from fieldcast.inference.gaps.filling import TrustLimits, fill
-from fieldcast.inference.gaps.stored_fit import NAME, StoredFit, fill_options, fit_of, named
+from fieldcast.inference.gaps.stored_fit import FILL_AGAIN, NAME, StoredFit, fill_options, fit_of, named
 from fieldcast.inference.gaps.trials import Comparison, Tried, refuse_complete
-from fieldcast.inference.quantities import choose_predictors, choose_quantities
+from fieldcast.inference.quantities import choose_predictors, choose_quantities, join_tables
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
@@ -251,6 +250,12 @@ def append_to(
     may have another name.
     """
     filled_variables(filled, where)  # which refuses any other file
+    if used := filled.attrs.get("fieldcast_predictors"):
+        raise InputError(
+            f"{where} was filled with predictors ({used}), whose earlier values it does not hold: {FILL_AGAIN}."
+        )
+    if given["predictors"]:
+        raise InputError(f"predictors: {where} was filled without them: leave them out, or {FILL_AGAIN}.")
     if stored is None:
         LOG.warning("No file of the fit lies beside %s: the whole record is fitted again.", where)
         observed = observed_part(filled, where).load()
@@ -273,7 +278,7 @@ def fill_fields(
     refuse_complete(fields)
     chosen, scores = choose_quantities(fields, given["quantities"], seed, device)
     fields, of_predictors = choose_predictors(fields, chosen, seed, device)
-    scores = pd.concat([each for each in (scores, of_predictors) if len(each)] or [scores], ignore_index=True)
+    scores = join_tables(scores, of_predictors)
     fillers = methods(fields, chosen, options, seed, device, exact=not errors.deviation)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = Tried()

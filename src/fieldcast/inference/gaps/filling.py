@@ -151,6 +151,8 @@ def fill(
     `choices` are the scores by which the mappings were chosen, and `options` those of the fill, which the fit holds.
     """
     best, parameters = tried.best, Parameters()
+    if not domain.predicted(comparison.fields):
+        options = {**options, "predictors": None}  # later times need none
     steps = len(tried.rounds) + len(tried.trials) + 1
     work = [*[0.0] * (steps - 1), tried.fill_seconds] if tried.fill_seconds else None
     bar = Progress(total=steps, initial=steps - 1, unit="step", work=work)
@@ -195,7 +197,7 @@ def fill(
         used["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
     if by := domain.predicted(comparison.fields):
         used["predictors"] = f"{', '.join(domain.predictors(comparison.fields))} of {', '.join(by)}"
-        stored = False  # the fit lacks their coefficients, and the result their values
+        stored = False  # the file of a fit lacks their coefficients, and the result their values
     result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, used)
     origin = AS_DRAWN if best.of_all else CALIBRATED
     summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name, origin)
@@ -231,7 +233,10 @@ def with_flags(
     distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
     filling = with_fitted_spread(filling, fit.variances, record, distance)
     filling = with_spread_of_observed(filling, record, streams)
-    far = spread_exceeds(gappy, filling, MAX_SPREAD_SHARE) | ~within_reach(gappy, distance, fit.lengths)
+    far = ~within_reach(gappy, distance, fit.lengths)
+    if gappy.predicted is not None:  # far from observations, too, predictors determine a value
+        far &= ~gappy.predicted.any(0)
+    far |= spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
     far |= beyond_predictions(gappy, filling, fit.largest)
     flag = torch.full_like(far, FILLED, dtype=torch.int8).masked_fill_(far, EXTRAPOLATED)
     flag.masked_fill_(record.observed, OBSERVED)

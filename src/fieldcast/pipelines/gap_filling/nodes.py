@@ -15,31 +15,43 @@ from fieldcast.fields.quantities import Quantity, quantity_of
 from fieldcast.inference.file_options import GapFilling
 
 NOISE = "gap_filling.noise"
-OF_SOURCE = ("variables", "levels", "region", "where", "mask", "step_hours", "gaps")  # options of ingestion
+OF_SOURCE = (
+    "variables",
+    "levels",
+    "region",
+    "where",
+    "mask",
+    "predictors",
+    "step_hours",
+    "gaps",
+)  # options of ingestion
 
 
 def choose_quantities(
     fields: xr.Dataset, ingestion: Ingestion, gap_filling: GapFilling, seed: int, device: str
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The mapping of each variable that is mapped, and the scores by which they were chosen."""
+    """The mapping of each variable that is mapped, and the scores by which they, and predictors, were chosen."""
     from fieldcast.inference import quantities
     from fieldcast.inference.gaps.trials import refuse_complete
 
     fields, _ = separate_errors(fields, gap_filling.noise, NOISE)
     refuse_complete(fields)
     chosen, scores = quantities.choose_quantities(fields, ingestion.mappings, seed, device)
+    _, of_predictors = quantities.choose_predictors(fields, chosen, seed, device)
+    scores = quantities.join_tables(scores, of_predictors)
     return {name: quantity.state() for name, quantity in chosen.items()}, scores
 
 
 def try_methods(
-    fields: xr.Dataset, quantities: dict[str, Any], gap_filling: GapFilling, seed: int, device: str,
-    previous_trials: Any,
+    fields: xr.Dataset, quantities: dict[str, Any], quantities_scores: pd.DataFrame, gap_filling: GapFilling,
+    seed: int, device: str, previous_trials: Any,
 ) -> Iterator[bytes]:  # fmt: skip
     """The trials so far after each of them, as a file; those of an interrupted run are kept."""
     from fieldcast.inference.gaps.trials import Comparison
+    from fieldcast.inference.quantities import with_predicted
     from fieldcast.training.fill_gaps import methods
 
-    chosen = restored(quantities)
+    chosen, fields = restored(quantities), with_predicted(fields, quantities_scores)
     fields, errors = separate_errors(fields, gap_filling.noise, NOISE, say=False)
     fillers = methods(fields, chosen, gap_filling, seed, device, exact=not errors.deviation)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
@@ -59,9 +71,10 @@ def fill_gaps(
     from fieldcast.inference.gaps.filling import TrustLimits, fill
     from fieldcast.inference.gaps.stored_fit import fit_name, named
     from fieldcast.inference.gaps.trials import Comparison, from_file, methods_in
+    from fieldcast.inference.quantities import with_predicted
     from fieldcast.training.fill_gaps import fillers_of
 
-    chosen = restored(quantities)
+    chosen, fields = restored(quantities), with_predicted(fields, quantities_scores)
     fields, errors = separate_errors(fields, gap_filling.noise, NOISE, say=False)
     fillers = fillers_of(methods_in(trials), fields, chosen, seed)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)

@@ -10,7 +10,7 @@ from fieldcast.pipelines.names import RUN
 QUANTITIES = ["quantities", "quantities_scores"]
 TRY = [
     "fields",
-    "quantities",
+    *QUANTITIES,
     "params:gap_filling",
     "params:seed",
     "params:device",

@@ -1,0 +1,203 @@
+"""Predictors of a record with gaps: another variable of the file that determines the one to fill."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+import fieldcast
+from fieldcast.encoding.gappy_record import RIDGES, GappyRecord, common_coefficients, regression, sums
+from fieldcast.errors import InputError
+from fieldcast.fields import domain
+from fieldcast.fields.ingest import ingest, ingest_source
+from fieldcast.fields.options import Source
+from fieldcast.inference import quantities
+from fieldcast.models.gaps import held_out
+from fieldcast.models.gaps.fillers import low_rank
+from fieldcast.training import fill_gaps
+
+DAYS, ROWS, COLUMNS = 90, 6, 8
+NOISE, SLOPE = 0.1, 2.0
+DIMS = ("time", "lat", "lon")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_selections() -> Iterator[None]:
+    """Two selections of held-out values, and one quick method, take less time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held_out, "SELECTIONS", 2)
+        patch.setattr(held_out, "MAX_SELECTIONS", 2)
+        patch.setattr(quantities, "SELECTIONS", 2)
+        patch.setattr(quantities, "local_kriging", lambda record, streams, fitted: low_rank(record, streams))
+        patch.setattr(fill_gaps, "FILLERS", {"low_rank": low_rank})
+        yield
+
+
+@pytest.fixture(scope="module")
+def truth() -> xr.Dataset:
+    """`chl` = 5 + 2 z and noise of 0.1, where z, the variable `sst`, is white in space and time; `salt` is noise."""
+    rng = np.random.default_rng(0)
+    z, salt, noise = rng.standard_normal((3, DAYS, ROWS, COLUMNS))
+    axes = {"time": pd.date_range("2001-01-01", periods=DAYS), "lat": np.linspace(40, 30, ROWS)}
+    axes["lon"] = np.arange(COLUMNS) * 2.0
+    values = {"chl": 5 + SLOPE * z + NOISE * noise, "sst": z, "salt": salt}
+    return xr.Dataset({name: (DIMS, x, {"units": "1"}) for name, x in values.items()}, axes)
+
+
+@pytest.fixture(scope="module")
+def gappy(truth: xr.Dataset) -> xr.Dataset:
+    rng, values = np.random.default_rng(1), truth["chl"].values.copy()
+    for day in values:
+        i, j = rng.integers(ROWS), rng.integers(COLUMNS)
+        day[np.ix_((i + np.arange(4)) % ROWS, (j + np.arange(5)) % COLUMNS)] = np.nan
+    return truth.assign(chl=truth["chl"].copy(data=values))
+
+
+@pytest.fixture(scope="module")
+def filled(gappy: xr.Dataset) -> xr.Dataset:
+    return fieldcast.fill_gaps(gappy[["chl", "sst"]], predictors="sst", quantities="none", members=2)
+
+
+def error(filled: xr.Dataset, truth: xr.Dataset, gappy: xr.Dataset) -> float:
+    missing = gappy["chl"].isnull()
+    return float(np.sqrt(((filled["chl"] - truth["chl"]) ** 2).where(missing).mean()))
+
+
+def test_a_variable_that_determines_another_leaves_the_noise(
+    filled: xr.Dataset, truth: xr.Dataset, gappy: xr.Dataset
+) -> None:
+    alone = fieldcast.fill_gaps(gappy[["chl"]], quantities="none")
+    assert error(alone, truth, gappy) > 0.9 * SLOPE
+    assert error(filled, truth, gappy) < 1.3 * NOISE
+    assert "sst" not in filled and filled.attrs["fieldcast_predictors"] == "sst of chl"
+    assert "chl is filled with predictors" in filled.attrs["comment"]
+    assert "predictors alone" in filled.attrs["comment"]
+
+
+def test_no_held_out_value_leaks(filled: xr.Dataset, truth: xr.Dataset, gappy: xr.Dataset) -> None:
+    """The spread, calibrated at held-out values, is the true error; members scatter by it."""
+    missing = gappy["chl"].isnull()
+    spread = float(np.sqrt((filled["chl_spread"] ** 2).where(missing).mean()))
+    assert spread == pytest.approx(error(filled, truth, gappy), rel=0.1)
+    apart = filled["chl_members"].diff("member").where(missing).std()
+    assert float(apart) == pytest.approx(np.sqrt(2) * spread, rel=0.15)
+    assert (
+        float((filled["chl_flag"] == 2).where(missing).mean()) < 0.01
+    )  # far from observations, yet determined
+
+
+def fields_of(gappy: xr.Dataset) -> xr.Dataset:
+    fields, _ = ingest(gappy[["chl", "sst"]], gaps="insert", missing="train", predictors=["sst"])
+    return fields.assign_attrs({domain.PREDICTED: "chl"})
+
+
+def test_held_out_values_do_not_enter_the_fit(gappy: xr.Dataset) -> None:
+    """Whatever the held-out values are, the predicted part is the same; the climatology and x give all values."""
+    fields = fields_of(gappy)
+    device = torch.device("cpu")
+    whole = GappyRecord.of(fields, device)
+    chosen = whole.hold_out(0)
+    hidden = torch.from_numpy(whole.on_grid(chosen.mask, 0, False))
+    other = fields.assign(chl=fields["chl"].copy(data=np.where(hidden, 1e3, fields["chl"].values)))
+    before = whole.without(chosen.mask, fields)
+    after = GappyRecord.of(other, device).without(chosen.mask, other)
+    assert before.predicted is not None and after.predicted is not None
+    scale = before.scale[0], after.scale[0]
+    assert torch.allclose(before.predicted * scale[0], after.predicted * scale[1], atol=1e-3)
+    truth = before.record.x * before.scale + before.climatology(slice(None))
+    seen = whole.record.observed
+    expected = torch.from_numpy(fields["chl"].values.copy()).flatten(1)
+    assert torch.allclose(truth[seen], expected[seen], atol=1e-4)  # also at held-out values
+
+
+def test_noise_is_not_chosen(gappy: xr.Dataset) -> None:
+    with_noise = fieldcast.fill_gaps(gappy[["chl", "salt"]], predictors=["salt"], quantities="none")
+    alone = fieldcast.fill_gaps(gappy[["chl"]], quantities="none")
+    assert (
+        "fieldcast_predictors" not in with_noise.attrs
+        and "chl is filled alone" in with_noise.attrs["comment"]
+    )
+    for name in alone.data_vars:
+        assert np.array_equal(alone[name], with_noise[name], equal_nan=True)
+
+
+def test_a_missing_predictor_counts_as_its_climatology(gappy: xr.Dataset) -> None:
+    array = gappy["sst"].copy(
+        data=np.where(np.arange(DAYS)[:, None, None] % 9 == 4, np.nan, gappy["sst"].values)
+    )
+    fields = fields_of(gappy.assign(sst=array))
+    predictor = domain.predictors(fields)["sst"]
+    assert (predictor[4] == 0).all() and float(predictor.std()) == pytest.approx(np.sqrt(8 / 9), rel=0.05)
+
+
+@pytest.mark.parametrize("ridge", RIDGES)
+def test_coefficients_are_those_of_augmented_least_squares(ridge: float) -> None:
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.standard_normal((40, 3, 2)), np.ones((40, 3, 1))], axis=-1)
+    x, seen = rng.standard_normal((40, 3)), rng.random((40, 3)) < 0.6
+    squares, products = sums(torch.from_numpy(z), torch.from_numpy(x), torch.from_numpy(seen))
+    common = common_coefficients(squares, products)
+    found = regression(squares, products, ridge, common)
+    root = np.sqrt(np.diag([ridge, ridge, 1.0]))
+    for c in range(3):
+        rows = np.concatenate([z[seen[:, c], c], root])
+        values = np.concatenate([x[seen[:, c], c], root @ common.numpy()])
+        expected = np.linalg.lstsq(rows, values, rcond=None)[0]
+        assert np.allclose(found[c], expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["ssh"], "variable 'ssh' is not in"),
+        (["chl", "sst"], "are all variables"),
+        (["empty"], "'empty' of the data set has no value at all: leave it out"),
+        (["constant"], "'constant' of the data set is its climatology at all times: leave it out"),
+    ],
+)
+def test_predictors_that_cannot_be_used_are_refused(
+    gappy: xr.Dataset, given: list[str], message: str
+) -> None:
+    data = gappy[["chl", "sst"]]
+    constant = data["sst"].isel(time=0, drop=True).expand_dims(time=data["time"])
+    if given[0] in ("empty", "constant"):
+        data = data.assign({given[0]: constant if given == ["constant"] else data["sst"] * np.nan})
+    with pytest.raises(InputError, match=message):
+        fieldcast.fill_gaps(data, predictors=given)
+
+
+def test_a_record_with_predictors_is_not_appended_to(filled: xr.Dataset, gappy: xr.Dataset) -> None:
+    later = gappy.assign_coords(time=gappy["time"] + np.timedelta64(DAYS, "D"))
+    with pytest.raises(InputError, match="was filled with predictors"):
+        fieldcast.fill_gaps(later, append=filled)
+    with pytest.raises(InputError, match="was filled without them"):
+        fieldcast.fill_gaps(
+            later, predictors="sst", append=filled.drop_attrs(deep=False).assign_attrs(fieldcast_method="x")
+        )
+
+
+def test_predictors_from_another_file_are_those_of_the_same_file(gappy: xr.Dataset, tmp_path: Path) -> None:
+    gappy[["chl"]].to_netcdf(tmp_path / "a.nc")
+    gappy[["sst"]].to_netcdf(tmp_path / "b.nc")
+    gappy[["chl", "sst"]].to_netcdf(tmp_path / "both.nc")
+    gappy[["sst"]].isel(time=slice(5, None)).to_netcdf(tmp_path / "late.nc")
+    gappy[["sst"]].isel(lat=slice(1, None)).to_netcdf(tmp_path / "small.nc")
+
+    def fields(path: str, predictors: str) -> xr.Dataset:
+        source = Source(path=str(tmp_path / path), predictors=[predictors], gaps="insert", missing="train")
+        return ingest_source(source)[0]
+
+    one, other = fields("a.nc", str(tmp_path / "b.nc")), fields("both.nc", "sst")
+    assert one.attrs["digest"] == other.attrs["digest"] and list(one.data_vars) == ["chl"]
+    with pytest.raises(InputError, match="other times than"):
+        fields("a.nc", str(tmp_path / "late.nc"))
+    with pytest.raises(InputError, match="same grid"):
+        fields("a.nc", str(tmp_path / "small.nc"))
+    with pytest.raises(InputError, match="rename it in one of them"):
+        fields("both.nc", str(tmp_path / "b.nc"))
+    with pytest.raises(InputError, match=r"variable 'b\.nc' is not in .* see ingestion\.predictors"):
+        fields("a.nc", "b.nc")
