@@ -90,11 +90,18 @@ def test_fill_gaps_ingests_the_file_in_an_environment_of_its_own(
 ) -> None:
     phrases = ["fill-gaps", "gappy.nc", "--output", "f.nc", "--max-gap", "5", "--max-spread", "0.5"]
     phrases += ["--noise", "0.3 degC", "--mask", "open_water"]
+    phrases += ["--predictors", "msl+t2m", "--predictors", "aux.nc"]
+    (tmp_path / "aux.nc").touch()
     phrases += ["--params", "ingestion.variables=sst"]
     assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
     assert noted["pipeline_names"] == ["gap_filling"] and noted["env"] == "gap_filling"
     assert noted["runtime_params"] == {
-        "ingestion": {"variables": "sst", "path": str(tmp_path / "gappy.nc"), "mask": "open_water"},
+        "ingestion": {
+            "variables": "sst",
+            "path": str(tmp_path / "gappy.nc"),
+            "mask": "open_water",
+            "predictors": ["msl", "t2m", str(tmp_path / "aux.nc")],
+        },
         "gap_filling": {
             "output": str(tmp_path / "f.nc"),
             "max_gap": 5,

@@ -105,13 +105,35 @@ def test_held_out_values_do_not_enter_the_fit(gappy: xr.Dataset) -> None:
     other = fields.assign(chl=fields["chl"].copy(data=np.where(hidden, 1e3, fields["chl"].values)))
     before = whole.without(chosen.mask, fields)
     after = GappyRecord.of(other, device).without(chosen.mask, other)
-    assert before.predicted is not None and after.predicted is not None
+    assert before.drift is not None and after.drift is not None
     scale = before.scale[0], after.scale[0]
-    assert torch.allclose(before.predicted * scale[0], after.predicted * scale[1], atol=1e-3)
+    assert torch.allclose(before.drift * scale[0], after.drift * scale[1], atol=1e-3)
     truth = before.record.x * before.scale + before.climatology(slice(None))
     seen = whole.record.observed
     expected = torch.from_numpy(fields["chl"].values.copy()).flatten(1)
     assert torch.allclose(truth[seen], expected[seen], atol=1e-4)  # also at held-out values
+
+
+def test_of_two_variables_the_one_that_is_determined_has_the_predictor_also_mapped(
+    truth: xr.Dataset, gappy: xr.Dataset
+) -> None:
+    """`chl` as its exponential, filled by its logarithm; `salt`, which lacks the same values, has nothing of `sst`."""
+    data = gappy.assign(chl=np.exp(gappy["chl"] / 4), salt=gappy["salt"].where(gappy["chl"].notnull()))
+    data = data.isel(time=slice(50))
+    filled = fieldcast.fill_gaps(data, predictors=["sst"], quantities={"chl": "log", "salt": "none"})
+    assert filled.attrs["fieldcast_predictors"] == "sst of chl"
+    missing = data["chl"].isnull()
+    errors = (np.log(filled["chl_median"]) - truth["chl"] / 4).where(missing)
+    assert float(np.sqrt((errors**2).mean())) < 1.3 * NOISE / 4
+
+
+def test_the_table_of_choices_holds_the_choice_of_predictors(gappy: xr.Dataset, tmp_path: Path) -> None:
+    """The pipeline keeps the table in a file, by which later nodes know the choice."""
+    fields = fields_of(gappy).drop_attrs(deep=False)
+    fields, table = quantities.choose_predictors(fields.assign_attrs(missing="train"), {}, 0, "cpu")
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    again = quantities.with_predicted(fields_of(gappy), pd.read_csv(tmp_path / "scores.csv"))
+    assert domain.predicted_variables(again) == domain.predicted_variables(fields) == ["chl"]
 
 
 def test_noise_is_not_chosen(gappy: xr.Dataset) -> None:
@@ -156,7 +178,7 @@ def test_coefficients_are_those_of_augmented_least_squares(ridge: float) -> None
         (["ssh"], "variable 'ssh' is not in"),
         (["chl", "sst"], "are all variables"),
         (["empty"], "'empty' of the data set has no value at all: leave it out"),
-        (["constant"], "'constant' of the data set is its climatology at all times: leave it out"),
+        (["constant"], "'constant' of the data set does not change in time"),
     ],
 )
 def test_predictors_that_cannot_be_used_are_refused(

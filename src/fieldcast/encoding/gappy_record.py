@@ -85,7 +85,7 @@ class GappyRecord:
         The variables of the fields, which a mapping may have divided into parts (`fields.quantities`).
     is_censored
         Whether some value is at a bound.
-    predicted
+    drift
         The part of the climatology that other variables predict, in standard deviations of the anomalies; None without
         predictors.
     """
@@ -97,7 +97,7 @@ class GappyRecord:
     seasons: str
     own: Sequence[OwnVariable]
     is_censored: bool
-    predicted: Float[Tensor, "time column"] | None = None
+    drift: Float[Tensor, "time column"] | None = None
 
     @classmethod
     def of(
@@ -148,7 +148,7 @@ class GappyRecord:
 
     def with_predictors(self, fields: xr.Dataset) -> GappyRecord:
         """The record with the part of the climatology that predictors of the fields add, fitted to observed values."""
-        names = set(domain.predicted(fields))
+        names = set(domain.predicted_variables(fields))
         if not names:
             return self
         parts = [part for variable in self.own if variable.name in names for part in variable.parts]
@@ -156,7 +156,7 @@ class GappyRecord:
         record = replace(self.record, x=(self.record.x - drift).masked_fill_(~self.record.observed, 0.0))
         if record.bounds is not None:
             record = replace(record, bounds=record.bounds.minus(drift))
-        return replace(self, record=record, predicted=drift)
+        return replace(self, record=record, drift=drift)
 
     def hold_out(self, seed: int) -> HeldOut:
         """Held-out values of the record; the parts of a variable are held out together."""
@@ -189,7 +189,7 @@ class GappyRecord:
         )
         climatology = climatology_array(climatologies.fit(visible, shrink=True), names)
         del visible
-        changed = replace(self, codec=replace(self.codec, climatology=climatology), predicted=None)
+        changed = replace(self, codec=replace(self.codec, climatology=climatology), drift=None)
         x, observed = torch.empty_like(self.record.x), self.record.observed & ~held_out
         limits = self.record.bounds and self.record.bounds.minus(torch.zeros_like(self.scale))
         for cells in pieces(x.shape[1], len(x)):
@@ -199,11 +199,11 @@ class GappyRecord:
                 bound[:, cells] += shift / self.scale[cells]
         record = replace(self.record, x=x, observed=observed, bounds=limits)
         changed = replace(changed, record=record)
-        if self.predicted is None:
+        if self.drift is None:
             return changed
         fitted = changed.with_predictors(fields)
-        assert fitted.predicted is not None
-        return replace(fitted, record=replace(fitted.record, x=x.sub_(fitted.predicted)))
+        assert fitted.drift is not None
+        return replace(fitted, record=replace(fitted.record, x=x.sub_(fitted.drift)))
 
     def with_latent_values(self, fitted: Parameters | None = None) -> GappyRecord:
         """The record with Gaussian values in place of censored ones, and smoothed ones in place of those with errors.
@@ -251,7 +251,7 @@ class GappyRecord:
         days, index = np.unique(calendars.day_of_year(self.times) - 1, return_inverse=True)
         by_day = torch.from_numpy(self.codec.climatology[days[:, None], *cell.T.numpy()])
         normal = by_day[torch.from_numpy(index)].to(self.record.x.device)
-        return normal if self.predicted is None else normal + self.predicted[:, columns] * self.scale[columns]
+        return normal if self.drift is None else normal + self.drift[:, columns] * self.scale[columns]
 
     def linear_in_time(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
         """Anomalies of linearly interpolated values of some columns, which are not interpolated anomalies.
@@ -311,10 +311,10 @@ def predicted_part(
     for group in groups:
         number = group.stop - group.start
         sample = torch.arange(group.start, group.stop)[:: -(-number // SAMPLED_CELLS)]
-        ridge, common = ridge_of(record, sample, around(arrays, cells[sample], circles))
+        ridge, common = ridge_of(record, sample, neighbour_values(arrays, cells[sample], circles))
         for part in pieces(number, len(record.x) * width):
             columns = torch.arange(group.start, group.stop)[part]
-            z = around(arrays, cells[columns], circles).to(record.x.device)
+            z = neighbour_values(arrays, cells[columns], circles).to(record.x.device)
             coefficients = regression(
                 *sums(z, record.x[:, columns], record.observed[:, columns]), ridge, common
             )
@@ -322,7 +322,7 @@ def predicted_part(
     return drift
 
 
-def around(
+def neighbour_values(
     arrays: Sequence[Float[np.ndarray, "time y x"]], cells: Int[Tensor, "column 2"], circles: bool
 ) -> Float[Tensor, "time column predictor"]:
     """Predictors of some cells: each of the arrays in the cell, south, north, west and east of it, and 1.

@@ -83,7 +83,7 @@ def predictors(fields: xr.Dataset) -> dict[str, xr.DataArray]:
     return {name.removeprefix(PREDICTOR): fields[name].reset_coords(drop=True) for name in names}
 
 
-def predicted(fields: xr.Dataset) -> list[str]:
+def predicted_variables(fields: xr.Dataset) -> list[str]:
     """The variables for which the predictors are used."""
     return str(fields.attrs.get(PREDICTED, "")).splitlines() if predictors(fields) else []
 

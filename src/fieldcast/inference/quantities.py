@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from fieldcast import geometry
 from fieldcast.encoding.gappy_record import GappyRecord
@@ -138,17 +139,16 @@ def choose_predictors(
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Choose the variables that the predictors of the fields predict; also the scores, as rows of `choose_by`.
 
-    Each variable, mapped as chosen, is filled with the predictors and without them in an informative part of the
-    record. They are used if the CRPS at held-out values, of standardised anomalies, is at least 2 % and one standard
+    Each variable, mapped as chosen, is filled with the predictors and without them in four windows of the record. They
+    are used if the CRPS at held-out values, of standardised anomalies, is at least 2 % and one standard
     error lower.
     """
     if not domain.predictors(fields):
         return fields, pd.DataFrame(columns=COLUMNS)
     tables = []
     for name in time_varying(fields):
-        part = informative_part(fields[[name]]).assign_attrs(missing="train")
         quantity = {name: chosen[name]} if name in chosen else {}
-        scores = score_predictors(part, quantity, seed, device)
+        scores = score_predictors(fields[[name]], quantity, seed, device)
         gain, error = difference(scores[ALONE], scores[PREDICTED]) if all(scores.values()) else (0.0, np.inf)
         enough = bool(gain >= max(MIN_GAIN * pooled(scores[ALONE]), error)) if np.isfinite(error) else False
         if all(scores.values()):
@@ -184,7 +184,12 @@ def with_predicted(fields: xr.Dataset, table: pd.DataFrame) -> xr.Dataset:
 def score_predictors(
     fields: xr.Dataset, chosen: Mapping[str, Quantity], seed: int, device: str
 ) -> dict[str, list[Scored]]:
-    """CRPS at each selection of held-out values, without and with predictors, of the better of two quick methods."""
+    """CRPS at each selection of held-out values, without and with predictors, of the better of two quick methods.
+
+    The coefficients are those of the whole record. The methods fill a window of it, another one for each selection.
+    """
+    from fieldcast.inference.gaps.race import Sample
+
     on, scores = choose_device(device), {}
     for kind, names in ((ALONE, ""), (PREDICTED, time_varying(fields)[0])):
         fitted = Parameters()
@@ -193,17 +198,37 @@ def score_predictors(
         by_method: list[list[Scored]] = [[] for _ in methods]
         for selection in range(SELECTIONS):
             held_out = gappy.hold_out(seed_for("predictors", seed, selection))
-            if not len(held_out.time):
-                break
+            times, columns = window_of(gappy, held_out, selection)
+            if not held_out.weight[held_out.inside(times, columns)].any():
+                continue
             visible = gappy.without(held_out.mask, here).with_latent_values()
-            held_out = held_out.of_record(visible.record)
-            record = replace(visible.record, requested=held_out.mask)
+            record, held_out = Sample(times, columns).of(visible.record, held_out.of_record(visible.record))
             for scored, method in zip(by_method, methods, strict=True):
                 trial = run_trial("", method, record, held_out)
                 crps = crps_of_each(trial.error, trial.spread, held_out)
                 scored.append(Scored(*(x.cpu().numpy() for x in (crps, held_out.weight, held_out.group))))
         scores[kind] = min(by_method, key=pooled) if by_method[0] else []
     return scores
+
+
+def window_of(gappy: GappyRecord, held_out: HeldOut, number: int) -> tuple[slice, Int[Tensor, " some"]]:
+    """Times and columns of one of four windows of about `MAX_CELLS` cells, evenly spread over the grid.
+
+    The times are the `MAX_TIMES` with most held-out values there.
+    """
+    where = gappy.has_column.nonzero()[:, 1:].cpu()
+    shape = gappy.has_column.shape[1:]
+    inside = torch.ones(len(where), dtype=torch.bool)
+    for axis, size in enumerate(side_lengths(shape)):
+        first = (shape[axis] - size) * (1 + 2 * (number >> axis & 1)) // 4
+        inside &= (where[:, axis] >= first) & (where[:, axis] < first + size)
+    columns = inside.nonzero()[:, 0].to(held_out.cell.device)
+    here = held_out.time[held_out.inside(slice(0, held_out.shape[0]), columns)]
+    length = min(MAX_TIMES, held_out.shape[0])
+    total = torch.bincount(here, minlength=held_out.shape[0]).cumsum(0).cpu()
+    within = torch.cat([total[length - 1 : length], total[length:] - total[:-length]])
+    first = int(within.argmax())
+    return slice(first, first + length), columns
 
 
 def recommend_components(fields: xr.Dataset, chosen: Mapping[str, Quantity]) -> None:

@@ -151,7 +151,7 @@ def fill(
     `choices` are the scores by which the mappings were chosen, and `options` those of the fill, which the fit holds.
     """
     best, parameters = tried.best, Parameters()
-    if not domain.predicted(comparison.fields):
+    if not domain.predicted_variables(comparison.fields):
         options = {**options, "predictors": None}  # later times need none
     steps = len(tried.rounds) + len(tried.trials) + 1
     work = [*[0.0] * (steps - 1), tried.fill_seconds] if tried.fill_seconds else None
@@ -195,7 +195,7 @@ def fill(
     used = {"method": best.name, "members": members, "seed": seed}
     if gappy.mappings:
         used["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
-    if by := domain.predicted(comparison.fields):
+    if by := domain.predicted_variables(comparison.fields):
         used["predictors"] = f"{', '.join(domain.predictors(comparison.fields))} of {', '.join(by)}"
         stored = False  # the file of a fit lacks their coefficients, and the result their values
     result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, used)
@@ -234,8 +234,8 @@ def with_flags(
     filling = with_fitted_spread(filling, fit.variances, record, distance)
     filling = with_spread_of_observed(filling, record, streams)
     far = ~within_reach(gappy, distance, fit.lengths)
-    if gappy.predicted is not None:  # far from observations, too, predictors determine a value
-        far &= ~gappy.predicted.any(0)
+    if gappy.drift is not None:  # far from observations, too, predictors determine a value
+        far &= ~gappy.drift.any(0)
     far |= spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
     far |= beyond_predictions(gappy, filling, fit.largest)
     flag = torch.full_like(far, FILLED, dtype=torch.int8).masked_fill_(far, EXTRAPOLATED)
@@ -289,6 +289,10 @@ extrapolated (flag 2): the spread exceeds {MAX_SPREAD_SHARE:g} of the climatolog
 than {MAX_LENGTHS:g} e-folding lengths (1/e) of the correlation away, or the value of a mapped variable is above every
 prediction of a held-out one; do not trust these values.
 left missing: by max_gap or max_spread."""
+PREDICTED = (
+    "The climatology of {} has the part that {} of the same time determines; a value there is not extrapolated for its "
+    "distance from observations alone."
+)
 SEASONS = {
     CONSTANT: "The record spans less than two years: the methods work on departures from each cell's mean, "
     "which include the seasonal cycle.",
@@ -302,6 +306,7 @@ def report(
 ) -> str:  # fmt: skip
     """Tables of the record, the choice of mappings, the errors of all methods at held-out values, and of trust."""
     record, facts = gappy.record, {}
+    names = ", ".join(domain.predicted_variables(comparison.fields))
     in_steps = bool((record.segment.diff() == 0).any())
     for name, _, (v, *_) in gappy.own:
         columns = gappy.columns_of(v)
@@ -344,6 +349,7 @@ def report(
             *([notes] if notes else ()),
             "\n".join([*text_table("", HEADINGS, trust, CELL_WIDTH), LEGEND]),
             SEASONS[gappy.seasons],
+            *([PREDICTED.format(names, ", ".join(domain.predictors(comparison.fields)))] if names else ()),
         ]
     )
 
@@ -406,7 +412,9 @@ def method_scores(comparison: Comparison, tried: Tried, gappy: GappyRecord, whol
         if not selected.any() or not of_kind[:, gappy.variable == parts[0]].any():
             continue
         units = comparison.fields[name].attrs.get("units", "1")
-        normal = "predictors alone" if name in domain.predicted(comparison.fields) else "climatology"
+        normal = (
+            "predictors alone" if name in domain.predicted_variables(comparison.fields) else "climatology"
+        )
         methods = [(trial.name, trial.error, trial.spread) for trial in tried.compared]
         baselines = [("linear in time", comparison.linear, None), (normal, -held_out.truth, None)]
         for method, error, spread in (*methods, *baselines):

@@ -79,8 +79,8 @@ def own_members(
 def spread_exceeds(gappy: GappyRecord, filling: Filling, share: float) -> Bool[Tensor, "time column"]:
     """Mask of the spreads above a share of the climatological one; of all parts of a variable together."""
     climatological = gappy.record.statistics().deviation
-    if gappy.predicted is not None:
-        climatological = (climatological.square() + gappy.predicted.var(0)).sqrt()
+    if gappy.drift is not None:
+        climatological = (climatological.square() + gappy.drift.var(0)).sqrt()
     exceeds = filling.spread > share * climatological
     for _, _, parts in gappy.own:
         if len(parts) > 1:

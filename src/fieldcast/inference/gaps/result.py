@@ -131,8 +131,8 @@ def in_units(
     values *= codec.deviation[v]
     for t, day in enumerate(calendars.day_of_year(gappy.times) - 1):
         values[t] += codec.climatology[day, v]
-    if gappy.predicted is not None:
-        values += gappy.on_grid(gappy.predicted, v)[:, None] * codec.deviation[v]
+    if gappy.drift is not None:
+        values += gappy.on_grid(gappy.drift, v)[:, None] * codec.deviation[v]
     if np.isfinite(valid).any():
         np.clip(values, *valid, out=values)
     np.copyto(values, np.nan, where=beyond[:, None])

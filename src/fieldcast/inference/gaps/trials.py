@@ -178,6 +178,8 @@ class Comparison:
         if chosen:
             states = {name: quantity.state() for name, quantity in chosen.items()}
             lineage |= {"quantities": states, "code of quantities": code_in(quantities.__name__)}
+        if names := domain.predicted_variables(fields):
+            lineage |= {"predicted": names, "code of predictors": code_in(GappyRecord.__module__)}
         if visible.record.noise is not None:
             lineage["errors"] = tensor_digest({"noise": visible.record.noise.cpu()})
         return cls(fields, chosen, errors, seed, held_out, linear_errors(visible, held_out), lineage, fillers)
