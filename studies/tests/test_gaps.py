@@ -1,5 +1,7 @@
 """The tables of errors of filled records: their rows, and what the report of a fill says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -38,3 +40,17 @@ def test_each_command_prints_its_rows(
     gaps.main()
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("sst: RMSE" if arguments == ["tiny"] else "| sst") and "nan" not in last
+
+
+@pytest.mark.proof
+def test_a_predictor_that_determines_a_variable_lowers_its_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth, _ = record_of(Case(120, (30, 46, 6), (0, 16, 6), 20, ""), "waves")
+    noise = np.random.default_rng(1).normal(size=truth["sst"].shape)
+    both = truth.assign(other=truth["sst"] + 0.1 * float(truth["sst"].std()) * noise.astype(np.float32))
+    both.to_netcdf(tmp_path / "both.nc")
+    gaps.by_predictor(str(tmp_path / "both.nc"), "sst", "other", None)
+    alone, with_other = (line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines())
+    assert alone[0] == "sst alone" and with_other[0] == "sst with other"
+    assert float(with_other[2]) < min(0.15, float(alone[2]))

@@ -104,9 +104,8 @@ RESERVED = frozenset(
 ERROR = re.compile(r"standard_(deviation|error)|(^|_)(bias|error|uncertainty|unc|stddev|sigma)(_|\b)", re.I)
 # name of the mask that the option `mask` gives, until ingestion makes it the coordinate `domain.SEA`; not a file's name
 MASK = "the mask"
-PREDICTORS = (
-    "the predictors"  # attribute: names of the variables that the option `predictors` gives, until ingestion
-)
+# attribute: names of the variables that the option `predictors` gives, until ingestion
+PREDICTORS = "the predictors"
 LAND_MASKS = frozenset({"mask", "land_mask", "landmask", "sea_mask", "seamask", "lsmask"})
 
 

@@ -15,16 +15,8 @@ from fieldcast.fields.quantities import Quantity, quantity_of
 from fieldcast.inference.file_options import GapFilling
 
 NOISE = "gap_filling.noise"
-OF_SOURCE = (
-    "variables",
-    "levels",
-    "region",
-    "where",
-    "mask",
-    "predictors",
-    "step_hours",
-    "gaps",
-)  # options of ingestion
+# options of ingestion
+OF_SOURCE = ("variables", "levels", "region", "where", "mask", "predictors", "step_hours", "gaps")
 
 
 def choose_quantities(
