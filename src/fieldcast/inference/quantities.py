@@ -485,7 +485,9 @@ def sentence(table: pd.DataFrame) -> str:
     chosen = of_all.index[of_all["chosen"]][0]
     scores = ", ".join(f"{kind} {significant(value)}" for kind, value in of_all["crps"].items())
     way = chosen if chosen in (ALONE, PREDICTED) else f"as {chosen}"
-    return f"{table['variable'].iloc[0]} is filled {way}: CRPS at held-out values {scores}."
+    best = of_all["crps"].idxmin() == chosen
+    why = "" if best else f"; {chosen} is the simplest that is not clearly worse than the best"
+    return f"{table['variable'].iloc[0]} is filled {way}: CRPS at held-out values {scores}{why}."
 
 
 def as_lines(table: pd.DataFrame) -> str:

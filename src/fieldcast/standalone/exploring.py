@@ -599,7 +599,8 @@ def grid_readings(
     answer = f"Fields every {resolution:g} degrees and {TimeStep.of(fields)}"
     answer += f", from {text}" if text else ""
     kind = "passes" if moves(table) else "stations"
-    answer += f"; scores at left-out {kind}." if tables else f", without scores: too few {kind}."
+    of_score = "held-out passes" if moves(table) else "stations that are held out with their neighbours"
+    answer += f"; scores at {of_score}." if tables else f", without scores: too few {kind}."
     if "station" in fields.dims:
         answer += f" {line_of_stations(fields).replace('the result', 'fields.nc').capitalize()}."
         unused = fields["station_not_used"].to_series()
