@@ -309,7 +309,15 @@ class Ingestion(Source):
     @property
     def files(self) -> list[tuple[str, str]]:
         """Option and path of every file that a run reads."""
-        return [("ingestion.path", path) for path in self.paths] if self.source == "file" else []
+        if self.source != "file":
+            return []
+        others = [("ingestion.predictors", path) for path in self.predictor_files]
+        return [("ingestion.path", path) for path in self.paths] + others
+
+    @property
+    def predictor_files(self) -> list[str]:
+        """The predictors that are files."""
+        return [name for name in self.predictors or () if os.path.exists(name)]
 
     def folder(self) -> str | None:
         """Folder of the images; None if they are fetched."""
@@ -331,10 +339,8 @@ class Ingestion(Source):
         inputs = asdict(self)
         inputs.pop("splits")
         inputs.pop("quantities")
-        for name in (
-            "where",
-            "region",
-        ):  # fields made before there were these options have none in their lineage
+        # fields made before there were these options have none in their lineage
+        for name in ("where", "region", "mask", "predictors"):
             if inputs[name] is None:
                 inputs.pop(name)
         if self.source == "planet":
@@ -343,7 +349,7 @@ class Ingestion(Source):
         else:
             for name in self.unused:
                 inputs.pop(name, None)
-        paths = self.paths
+        paths = [*self.paths, *self.predictor_files]
         if self.source == "images":
             paths = [os.path.join(path, "*-ubyte*") for path in paths]
         files = sorted(name for path in paths for name in files_of(path)) if self.source != "planet" else []
