@@ -35,7 +35,7 @@ from fieldcast.models.gaps.observation_error import with_smoothed_values
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Bounds, Parameters, Record
 
-# numbers of values that the coefficients of all cells count as in one cell
+# the coefficients of all cells weigh as much as so many values of a cell
 RIDGES = 10.0, 100.0, 1000.0, 1e6
 SHARE_RIDGE = 1e-3  # penalty of the coefficients of all cells, as a share of the values
 BLOCKS = 5  # of times, each predicted by the others, which choose the ridge

@@ -140,8 +140,7 @@ def choose_predictors(
     """Choose the variables that the predictors of the fields predict; also the scores, as rows of `choose_by`.
 
     Each variable, mapped as chosen, is filled with the predictors and without them in four windows of the record. They
-    are used if the CRPS at held-out values, of standardised anomalies, is at least 2 % and one standard
-    error lower.
+    are used if the CRPS at held-out values, of standardised anomalies, is at least 2 % and one standard error lower.
     """
     if not domain.predictors(fields):
         return fields, pd.DataFrame(columns=COLUMNS)
@@ -186,7 +185,8 @@ def score_predictors(
 ) -> dict[str, list[Scored]]:
     """CRPS at each selection of held-out values, without and with predictors, of the better of two quick methods.
 
-    The coefficients are those of the whole record. The methods fill a window of it, another one for each selection.
+    The coefficients are fitted to all visible values. The methods fill a window of the record, another one for each
+    selection.
     """
     from fieldcast.inference.gaps.race import Sample
 
