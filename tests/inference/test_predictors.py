@@ -10,14 +10,28 @@ import torch
 import xarray as xr
 
 import fieldcast
-from fieldcast.encoding.gappy_record import RIDGES, GappyRecord, common_coefficients, regression, sums
+from fieldcast.encoding.gappy_record import (
+    BLOCKS,
+    RIDGES,
+    GappyRecord,
+    block_sums,
+    common_coefficients,
+    hidden_predictors,
+    regression,
+    ridge_of,
+    sums,
+    without_gaps,
+)
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
+from fieldcast.fields.conventions import MASK
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Source
 from fieldcast.inference import quantities
 from fieldcast.models.gaps import held_out
 from fieldcast.models.gaps.fillers import low_rank
+from fieldcast.models.gaps.reach import Columns
+from fieldcast.models.gaps.record import Record
 from fieldcast.training import fill_gaps
 
 DAYS, ROWS, COLUMNS = 90, 6, 8
@@ -147,13 +161,112 @@ def test_noise_is_not_chosen(gappy: xr.Dataset) -> None:
         assert np.array_equal(alone[name], with_noise[name], equal_nan=True)
 
 
-def test_a_missing_predictor_counts_as_its_climatology(gappy: xr.Dataset) -> None:
-    array = gappy["sst"].copy(
-        data=np.where(np.arange(DAYS)[:, None, None] % 9 == 4, np.nan, gappy["sst"].values)
+def test_a_predictor_that_is_missing_with_the_variable_is_not_chosen(gappy: xr.Dataset) -> None:
+    """Both are waves, which neighbours tell; observed values have the predictor, and those to fill lack it."""
+    rng = np.random.default_rng(5)
+    y, x = np.arange(ROWS)[:, None] / ROWS, np.arange(COLUMNS) / COLUMNS
+    waves = np.stack([np.sin(2 * np.pi * x + 0 * y), np.cos(2 * np.pi * x + 0 * y), y + 0 * x])
+    z = np.einsum("tk,kyx->tyx", rng.standard_normal((DAYS, 3)), waves)
+    data = gappy[["chl"]].assign(sst=gappy["sst"].copy(data=z))
+    data["chl"] = (SLOPE * data["sst"] + NOISE * gappy["salt"]).where(gappy["chl"].notnull())
+    complete = fieldcast.fill_gaps(data, predictors="sst", quantities="none")
+    assert complete.attrs["fieldcast_predictors"] == "sst of chl"
+    data["sst"] = data["sst"].where(data["chl"].notnull())
+    filled = fieldcast.fill_gaps(data, predictors="sst", quantities="none")
+    assert "fieldcast_predictors" not in filled.attrs and "chl is filled alone" in filled.attrs["comment"]
+
+
+def test_the_spread_holds_where_a_predictor_is_missing_at_half_of_the_gaps(
+    truth: xr.Dataset, gappy: xr.Dataset
+) -> None:
+    """It is used, for it halves the mean square error; where it is missing, values far from others are extrapolated."""
+    is_lacking = gappy["chl"].isnull() & (np.arange(DAYS) % 2 == 0)[:, None, None]
+    filled = fieldcast.fill_gaps(
+        gappy[["chl"]].assign(sst=gappy["sst"].where(~is_lacking)), predictors="sst", quantities="none"
     )
-    fields = fields_of(gappy.assign(sst=array))
-    predictor = domain.predictors(fields)["sst"]
-    assert (predictor[4] == 0).all() and float(predictor.std()) == pytest.approx(np.sqrt(8 / 9), rel=0.05)
+    assert filled.attrs["fieldcast_predictors"] == "sst of chl"
+    found = error(filled, truth, gappy)
+    assert SLOPE / np.sqrt(2) * 0.85 < found < SLOPE / np.sqrt(2) * 1.2
+    spread = float(np.sqrt((filled["chl_spread"] ** 2).where(gappy["chl"].isnull()).mean()))
+    assert spread == pytest.approx(found, rel=0.15)
+    fields = fields_of(gappy[["chl"]].assign(sst=gappy["sst"].where(~is_lacking)))
+    record = GappyRecord.of(fields, torch.device("cpu"))
+    assert record.determined is not None
+    lacking = is_lacking.rename(lat="latitude", lon="longitude").sel(latitude=fields["latitude"])
+    np.testing.assert_array_equal(record.on_grid(record.determined, 0, False), ~lacking)
+
+
+def test_predictors_are_hidden_as_often_as_they_are_missing() -> None:
+    """Of 1000 times without a value a fifth lacks the predictor, of those with some every one."""
+    times, cells = 4000, 5
+    observed = torch.ones(times, cells, dtype=torch.bool)
+    observed[:1000] = False
+    observed[1000:2000, 0] = False
+    known = observed.clone()
+    known[:800] = True  # of the missing values at other times none is known
+    held_out = torch.zeros_like(observed)
+    held_out[2000:2500] = True
+    held_out[2500:3000, 1] = True
+    points = Columns(np.zeros((cells, 3)), torch.zeros(cells, dtype=torch.long), torch.ones(cells))
+    record = Record(
+        torch.zeros(times, cells), observed & ~held_out, torch.zeros(times, dtype=torch.long), points
+    )
+    hidden = hidden_predictors(record, known, held_out, slice(0, cells))
+    assert not hidden[~held_out].any()
+    assert float(hidden[2000:2500].all(1).double().mean()) == pytest.approx(0.2, abs=0.05)
+    assert not (hidden[2000:2500].any(1) & ~hidden[2000:2500].all(1)).any()
+    assert hidden[2500:3000, 1].all()
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.9])
+def test_a_missing_predictor_is_interpolated_in_time_as_far_as_it_persists(rho: float) -> None:
+    """Between two known values of red noise rho / (1 + rho^2) of their sum; every ninth is missing."""
+    rng, times = np.random.default_rng(2), 2000
+    z = rng.standard_normal((times, 2, 3))
+    for t in range(1, times):
+        z[t] = rho * z[t - 1] + np.sqrt(1 - rho**2) * z[t]
+    predictor = np.where(np.arange(times)[:, None, None] % 9 == 4, np.nan, z).astype(np.float32)
+    found = without_gaps(predictor, torch.zeros(times, dtype=torch.long))
+    expected = rho / (1 + rho**2) * (predictor[3] + predictor[5])
+    np.testing.assert_allclose(found[4], expected, atol=0.06)
+    there = np.isfinite(predictor)
+    assert (~there).any() and np.array_equal(found[there], predictor[there])
+
+
+def test_masks_of_the_variable_leave_predictors_as_they_are(gappy: xr.Dataset) -> None:
+    """A mask of the land, and one in time, drop what is observed of the others alone."""
+    land = np.zeros((ROWS, COLUMNS))
+    land[:2] = 1
+    ice = np.ones((DAYS, ROWS, COLUMNS))
+    ice[:10, 3:] = 0
+    data = gappy[["chl", "sst"]].assign(land=(DIMS[1:], land, {"standard_name": "land_binary_mask"}))
+    data["chl"] = data["chl"].where(land == 0)
+    data = data.assign({MASK: (DIMS, ice)})
+    fields, _ = ingest(data, gaps="insert", missing="train", predictors=["sst"])
+    assert fields["chl"].isnull()[:, -2:].all() or fields["chl"].isnull()[:, :2].all()
+    assert np.isfinite(domain.predictors(fields)["sst"]).all()
+
+
+def test_the_ridge_is_chosen_by_errors_at_blocks_of_times() -> None:
+    """By the sums of all blocks, as by predicting each block from the others."""
+    rng = np.random.default_rng(3)
+    z = torch.from_numpy(np.concatenate([rng.standard_normal((60, 4, 2)), np.ones((60, 4, 1))], axis=-1))
+    slopes = torch.from_numpy(rng.standard_normal((4, 3)))
+    x = torch.einsum("tck,ck->tc", z, slopes) + torch.from_numpy(3.0 * rng.standard_normal((60, 4)))
+    seen = torch.from_numpy(rng.random((60, 4)) < 0.7)
+    ridge, common = ridge_of(*block_sums(z, x, seen))
+    errors = {}
+    for candidate in RIDGES:
+        errors[candidate] = 0.0
+        for block in torch.arange(60).split(60 // BLOCKS):
+            rest = seen.clone()
+            rest[block] = False
+            squares, products = sums(z, x, rest)
+            b = regression(squares, products, candidate, common_coefficients(squares, products))
+            error = (x - torch.einsum("tck,ck->tc", z, b))[block]
+            errors[candidate] += float(error[seen[block]].square().sum())
+    assert ridge == min(errors, key=errors.__getitem__)
+    torch.testing.assert_close(common, common_coefficients(*sums(z, x, seen)))
 
 
 @pytest.mark.parametrize("ridge", RIDGES)
@@ -223,3 +336,8 @@ def test_predictors_from_another_file_are_those_of_the_same_file(gappy: xr.Datas
         fields("both.nc", str(tmp_path / "b.nc"))
     with pytest.raises(InputError, match=r"variable 'b\.nc' is not in .* see ingestion\.predictors"):
         fields("a.nc", "b.nc")
+    gappy[["sst"]].isel(time=slice(40)).to_netcdf(tmp_path / "of_1.nc")
+    gappy[["sst"]].isel(time=slice(40, None)).to_netcdf(tmp_path / "of_2.nc")
+    assert fields("a.nc", str(tmp_path / "of_*.nc")).attrs["digest"] == one.attrs["digest"]
+    with pytest.raises(InputError, match=r"no file matches .*none_\*\.nc.*ingestion\.predictors"):
+        fields("a.nc", str(tmp_path / "none_*.nc"))

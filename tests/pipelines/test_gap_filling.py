@@ -212,6 +212,41 @@ def test_files_of_one_field_each_are_one_record(fill_record: Filled, whole: Path
         np.testing.assert_array_equal(filled[name], expected[name])
 
 
+def test_a_predictor_in_another_file_goes_through_the_pipeline_as_in_python(
+    project: Callable[..., Any], tmp_path: Path
+) -> None:
+    record = southward(gappy_record(110))
+    rng, times = np.random.default_rng(0), record.sizes["valid_time"]
+    anomaly = 3 * rng.standard_normal((times, *record[NAME].shape[1:]))
+    record[NAME] = record[NAME] + anomaly.astype(np.float32)
+    predictor = record[NAME].copy(data=anomaly + 10 + 0.1 * rng.standard_normal(anomaly.shape)).rename("aux")
+    record.to_netcdf(tmp_path / "gappy.nc")
+    predictor.to_netcdf(tmp_path / "aux+1.nc")
+
+    def run(folder: str, path: Path = tmp_path / "aux+1.nc", output: Path = tmp_path / "filled.nc") -> None:
+        ingestion = {
+            "source": "file", "path": str(tmp_path / "gappy.nc"), "missing": "train", "gaps": "insert",
+            "predictors": [str(path)],
+        }  # fmt: skip
+        given = {"method": "low_rank", "output": str(output)}
+        parameters = {"ingestion": ingestion, "gap_filling": given}
+        project("gap_filling", data_root=tmp_path / folder, parameters=parameters, to_outputs=["gaps_filled"])
+
+    run("data")
+    filled = xr.load_dataset(tmp_path / "filled.nc")
+    assert filled.attrs["fieldcast_predictors"] == "aux of sst" and "aux" not in filled
+    assert "fieldcast_fit" not in filled.attrs
+    in_python = fieldcast.fill_gaps(record.assign(aux=predictor), predictors="aux", method="low_rank")
+    np.testing.assert_allclose(filled[NAME], in_python[NAME], rtol=1e-5)
+    before = (tmp_path / "aux+1.nc").read_bytes()
+    with pytest.raises(InputError, match=r"gap_filling\.output is ingestion\.predictors itself"):
+        run("data", output=tmp_path / "aux+1.nc")
+    assert (tmp_path / "aux+1.nc").read_bytes() == before
+    (10 + rng.standard_normal(anomaly.shape) * xr.ones_like(predictor)).to_netcdf(tmp_path / "aux+1.nc")
+    run("data")  # it is read again
+    assert "fieldcast_predictors" not in xr.load_dataset(tmp_path / "filled.nc").attrs
+
+
 @pytest.mark.parametrize("source", ["gappy.nc", "part*.nc"])
 def test_the_result_does_not_replace_the_record(fill_record: Filled, whole: Path, source: str) -> None:
     name = source.replace("*", "1")

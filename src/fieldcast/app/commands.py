@@ -86,7 +86,11 @@ class OnFile(click.Command):
             values["columns"] = columns_of(values["columns"])
         of_source = {}
         if self.record.ingests:
-            predictors = [name for text in values.pop("predictors", ()) for name in text.split("+")]
+            predictors = [
+                name
+                for text in values.pop("predictors", ())
+                for name in ([text] if os.path.exists(text) else text.split("+"))
+            ]
             values_of_source = {
                 "mask": values.pop("mask", None),
                 "predictors": [local(name) if os.path.exists(name) else name for name in predictors],

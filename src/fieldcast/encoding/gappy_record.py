@@ -3,6 +3,7 @@
 Other variables may predict those of the record (`fields.domain.predictors`). The part b z(t) of an anomaly that depends
 linearly on their anomalies z of the same time, in the cell and its four neighbours, belongs to the climatology then:
 b is estimated from the observed values of the cell, by ridge regression towards the coefficients of all cells together.
+Anomalies of predictors that are missing themselves are interpolated in time as red noise.
 """
 
 from __future__ import annotations
@@ -30,16 +31,17 @@ from fieldcast.fields.observation_error import NO_ERRORS, Errors, error_variance
 from fieldcast.fields.quantities import Quantities, Quantity, mapped, part_names
 from fieldcast.models.gaps.censored import with_latent_values
 from fieldcast.models.gaps.held_out import HeldOut, hold_out_values
-from fieldcast.models.gaps.in_time import linear_in_time, pieces
+from fieldcast.models.gaps.in_time import linear_in_time, pieces, red_noise
 from fieldcast.models.gaps.observation_error import with_smoothed_values
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Bounds, Parameters, Record
+from fieldcast.models.random_streams import generator_for
 
 # the coefficients of all cells weigh as much as so many values of a cell
 RIDGES = 10.0, 100.0, 1000.0, 1e6
 SHARE_RIDGE = 1e-3  # penalty of the coefficients of all cells, as a share of the values
 BLOCKS = 5  # of times, each predicted by the others, which choose the ridge
-SAMPLED_CELLS = 200  # number of cells of a variable, evenly spread, by which it is chosen
+SAMPLED_CELLS = 200  # number of cells of a variable, at random, by which it is chosen
 SHIFT = "climatology shift"  # parameter: mean change of each column by its latent values
 
 
@@ -84,6 +86,8 @@ class GappyRecord:
     drift
         The part of the climatology that other variables predict, in standard deviations of the anomalies; None without
         predictors.
+    determined
+        Mask of the values of which all predictors are known; None without predictors.
     """
 
     record: Record
@@ -94,6 +98,7 @@ class GappyRecord:
     own: Sequence[OwnVariable]
     is_censored: bool
     drift: Float[Tensor, "time column"] | None = None
+    determined: Bool[Tensor, "time column"] | None = None
 
     @classmethod
     def of(
@@ -142,17 +147,20 @@ class GappyRecord:
         gappy = cls(record, codec, has_column, fields["time"], seasons, own, is_censored)
         return gappy if continued is not None else gappy.with_predictors(fields)
 
-    def with_predictors(self, fields: xr.Dataset) -> GappyRecord:
+    def with_predictors(
+        self, fields: xr.Dataset, held_out: Bool[Tensor, "time column"] | None = None
+    ) -> GappyRecord:
         """The record with the part of the climatology that predictors of the fields add, fitted to observed values."""
         names = set(domain.predicted_variables(fields))
         if not names:
             return self
         parts = [part for variable in self.own if variable.name in names for part in variable.parts]
-        drift = predicted_part(self.record, self.has_column, fields, [self.columns_of(v) for v in parts])
-        record = replace(self.record, x=(self.record.x - drift).masked_fill_(~self.record.observed, 0.0))
-        if record.bounds is not None:
-            record = replace(record, bounds=record.bounds.minus(drift))
-        return replace(self, record=record, drift=drift)
+        groups = [self.columns_of(v) for v in parts]
+        drift, known = predicted_part(self.record, self.has_column, fields, groups, held_out)
+        x, bounds = self.record.x - drift, self.record.bounds and self.record.bounds.minus(drift)
+        if held_out is None:
+            x.masked_fill_(~self.record.observed, 0.0)
+        return replace(self, record=replace(self.record, x=x, bounds=bounds), drift=drift, determined=known)
 
     def hold_out(self, seed: int) -> HeldOut:
         """Held-out values of the record; the parts of a variable are held out together."""
@@ -185,7 +193,8 @@ class GappyRecord:
         )
         climatology = climatology_array(climatologies.fit(visible, shrink=True), names)
         del visible
-        changed = replace(self, codec=replace(self.codec, climatology=climatology), drift=None)
+        codec = replace(self.codec, climatology=climatology)
+        changed = replace(self, codec=codec, drift=None, determined=None)
         x, observed = torch.empty_like(self.record.x), self.record.observed & ~held_out
         limits = self.record.bounds and self.record.bounds.minus(torch.zeros_like(self.scale))
         for cells in pieces(x.shape[1], len(x)):
@@ -194,12 +203,7 @@ class GappyRecord:
             for bound in limits or ():
                 bound[:, cells] += shift / self.scale[cells]
         record = replace(self.record, x=x, observed=observed, bounds=limits)
-        changed = replace(changed, record=record)
-        if self.drift is None:
-            return changed
-        fitted = changed.with_predictors(fields)
-        assert fitted.drift is not None
-        return replace(fitted, record=replace(fitted.record, x=x.sub_(fitted.drift)))
+        return replace(changed, record=record).with_predictors(fields, held_out)
 
     def with_latent_values(self, fitted: Parameters | None = None) -> GappyRecord:
         """The record with Gaussian values in place of censored ones, and smoothed ones in place of those with errors.
@@ -294,28 +298,80 @@ def shifted(record: Record, shift: Float[Tensor, " column"]) -> Record:
 
 
 def predicted_part(
-    record: Record, has_column: Bool[Tensor, "variable y x"], fields: xr.Dataset, groups: Sequence[slice]
-) -> Float[Tensor, "time column"]:
-    """The part of the values that the predictors of the fields predict, 0 in the columns outside all groups.
+    record: Record, has_column: Bool[Tensor, "variable y x"], fields: xr.Dataset, groups: Sequence[slice],
+    held_out: Bool[Tensor, "time column"] | None = None,
+) -> tuple[Float[Tensor, "time column"], Bool[Tensor, "time column"]]:  # fmt: skip
+    """The part of the values that the predictors of the fields predict, and a mask of where all of them are known.
 
-    Each group, the columns of a variable, has a ridge of its own.
+    Each group, the columns of a variable, has a ridge of its own; other columns have 0, and are not known. Held-out
+    values count as not observed; their predictors are hidden as often as those of missing values are missing.
     """
-    drift, cells = torch.zeros_like(record.x), has_column.nonzero()[:, 1:]
+    drift, known = torch.zeros_like(record.x), torch.zeros_like(record.observed)
+    cells = has_column.nonzero()[:, 1:].cpu()
     arrays = [array.transpose("time", *geometry.GRID).values for array in domain.predictors(fields).values()]
+    there = np.all([np.isfinite(array) for array in arrays], axis=0)
     circles = geometry.wraps(fields["longitude"].values)
     width = 5 * len(arrays) + 1
     for group in groups:
-        number = group.stop - group.start
-        sample = torch.arange(group.start, group.stop)[:: -(-number // SAMPLED_CELLS)]
-        ridge, common = ridge_of(record, sample, neighbour_values(arrays, cells[sample], circles))
-        for part in pieces(number, len(record.x) * width):
-            columns = torch.arange(group.start, group.stop)[part]
-            z = neighbour_values(arrays, cells[columns], circles).to(record.x.device)
-            coefficients = regression(
-                *sums(z, record.x[:, columns], record.observed[:, columns]), ridge, common
-            )
-            drift[:, columns] = torch.einsum("tck,ck->tc", z, coefficients.to(z))
-    return drift
+        columns = torch.arange(group.start, group.stop)
+        y, x = cells[group].numpy().T
+        known[:, group] = torch.from_numpy(there[:, y, x])
+        given = arrays
+        if held_out is not None and not known[:, group].all():
+            hidden = hidden_predictors(record, known[:, group], held_out[:, group], group).cpu().numpy()
+            given = [array.copy() for array in arrays]
+            for array in given:
+                array[:, y, x] = np.where(hidden, np.nan, array[:, y, x])
+        given = [without_gaps(array, record.segment.cpu()) for array in given]
+        used = record.observed[:, group] & known[:, group]
+        tables: list[tuple[Tensor, ...]] = []  # sums of some cells in blocks of times
+        sample = torch.randperm(len(columns), generator=generator_for("cells that choose the ridge"))
+        sample = sample[:SAMPLED_CELLS].sort().values
+        for part in pieces(len(sample), len(record.x) * width):
+            here = columns[sample[part]]
+            z = neighbour_values(given, cells[here], circles).to(record.x.device)
+            tables.append(block_sums(z, record.x[:, here], used[:, sample[part]]))
+        ridge, common = ridge_of(*(torch.cat(each, dim=1) for each in zip(*tables, strict=True)))
+        for part in pieces(len(columns), len(record.x) * width):
+            here = columns[part]
+            z = neighbour_values(given, cells[here], circles).to(record.x.device)
+            coefficients = regression(*sums(z, record.x[:, here], used[:, part]), ridge, common)
+            drift[:, here] = torch.einsum("tck,ck->tc", z, coefficients.to(z))
+    return drift, known
+
+
+def hidden_predictors(
+    record: Record, known: Bool[Tensor, "time some"], held_out: Bool[Tensor, "time some"], columns: slice
+) -> Bool[Tensor, "time some"]:
+    """Mask of the held-out values whose predictors are hidden, all of a time or none.
+
+    At whole times and at others, as large a share of them lacks predictors as of the missing values there.
+    """
+    observed = record.observed[:, columns] & ~held_out
+    missing = ~(observed | held_out)
+    masked = record.masked_in(columns)
+    if masked is not None:
+        missing &= ~masked
+    draw = torch.rand(len(known), generator=generator_for("hidden predictors")).to(known.device)
+    is_empty = ~(observed | held_out).any(1), ~observed.any(1)  # the times, before and after holding out
+    hidden = torch.zeros_like(known)
+    for whole in (True, False):
+        at_missing = known[missing & (is_empty[0] == whole)[:, None]].double()
+        there = held_out & (is_empty[1] == whole)[:, None]
+        if len(at_missing) and there.any():
+            keep = float(at_missing.mean()) / max(float(known[there].double().mean()), 1e-9)
+            hidden |= there & (draw >= keep)[:, None]
+    return hidden
+
+
+def without_gaps(array: Float[np.ndarray, "time y x"], segment: Int[Tensor, " time"]) -> np.ndarray:
+    """A predictor, with its mean as red noise where it is missing."""
+    values = torch.from_numpy(array).flatten(1)
+    there = values.isfinite()
+    if there.all():
+        return array
+    mean = red_noise(values.nan_to_num(nan=0.0), there, segment)[0]
+    return torch.where(there, values, mean).unflatten(1, array.shape[1:]).numpy()
 
 
 def neighbour_values(
@@ -367,22 +423,30 @@ def common_coefficients(
     return common
 
 
-def ridge_of(
-    record: Record, columns: Int[Tensor, " some"], z: Float[Tensor, "time some predictor"]
-) -> tuple[float, Float[Tensor, " predictor"]]:
-    """The best of `RIDGES` at blocks of times that others predict, and the common coefficients, of some columns."""
-    x, observed = record.x[:, columns].double(), record.observed[:, columns]
-    z = z.to(x.device)
+def block_sums(
+    z: Float[Tensor, "time column predictor"], x: Float[Tensor, "time column"],
+    observed: Bool[Tensor, "time column"],
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """The `sums` of each block of times."""
     blocks = [slice(*ends) for ends in pairwise(np.linspace(0, len(x), BLOCKS + 1).astype(int).tolist())]
-    squares, products = map(torch.stack, zip(*(sums(z[b], x[b], observed[b]) for b in blocks), strict=True))
+    return tuple(map(torch.stack, zip(*(sums(z[b], x[b], observed[b]) for b in blocks), strict=True)))
+
+
+def ridge_of(
+    squares: Float[Tensor, "block column predictor predictor"], products: Float[Tensor, "block column predictor"]
+) -> tuple[float, Float[Tensor, " predictor"]]:  # fmt: skip
+    """The best of `RIDGES` at blocks of times that others predict, and the common coefficients, of some columns.
+
+    Up to a constant, the sum of the squared errors of a block is b'Gb - 2 b'g.
+    """
     whole = squares.sum(0), products.sum(0)
     errors = dict.fromkeys(RIDGES, 0.0)
-    for block, *of_block in zip(blocks, squares, products, strict=True):
-        rest = whole[0] - of_block[0], whole[1] - of_block[1]
+    for square, product in zip(squares, products, strict=True):
+        rest = whole[0] - square, whole[1] - product
         common = common_coefficients(*rest)
         for ridge in RIDGES:
-            error = x[block] - torch.einsum("tck,ck->tc", z[block].double(), regression(*rest, ridge, common))
-            errors[ridge] += float(error[observed[block]].square().sum())
+            b = regression(*rest, ridge, common)
+            errors[ridge] += float(torch.einsum("ck,ckl,cl->", b, square, b) - 2 * (b * product).sum())
     return min(RIDGES, key=errors.__getitem__), common_coefficients(*whole)
 
 

@@ -71,7 +71,7 @@ def masked(fields: xr.Dataset) -> xr.DataArray | None:
     return ~fields[SEA].reset_coords(drop=True).transpose("time", *GRID).astype(bool) if varies else None
 
 
-# beginning of the name of a coordinate: standardised anomalies of a predictor, 0 if missing
+# beginning of the name of a coordinate: standardised anomalies of a predictor
 PREDICTOR = "predictor_"
 PREDICTED = "predicted"  # attribute of fields: the variables that the predictors predict, one a line
 

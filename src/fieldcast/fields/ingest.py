@@ -87,7 +87,7 @@ def _repaired(
             fields = fields.load()
     with reading(where, OSError, RuntimeError, of=of):
         mask = fields.get(MASK)
-        fields, land = _without_land(fields.drop_vars(MASK, errors="ignore"), where, missing)
+        fields, land = _without_land(fields.drop_vars(MASK, errors="ignore"), where, missing, predictors)
         if mask is not None:  # both hold
             mask = mask.where(fields[SEA], 0.0) if SEA in fields.coords else mask
             fields = fields.drop_vars(SEA, errors="ignore").assign({MASK: mask})
@@ -95,7 +95,7 @@ def _repaired(
             fewest = min(fewest, FEWEST_TO_FILL)
         fields, findings = repair(fields, where, gaps, fewest)
         if MASK in fields:
-            fields, masked = _without_masked(fields, where, missing)
+            fields, masked = _without_masked(fields, where, missing, predictors)
             land.append(masked)
         if fewest <= fields.sizes["time"] < MIN_TIMES and missing == "train" and not part:
             findings.append(_few_times(fields.sizes["time"], where))
@@ -133,17 +133,20 @@ def _few_times(number: int, where: str) -> Finding:
 MAX_OBSERVED_LAND = 0.02  # largest share of the observations on land for a mask to be one of the land
 
 
-def _without_land(fields: xr.Dataset, where: str, missing: Missing) -> tuple[xr.Dataset, list[Finding]]:
+def _without_land(
+    fields: xr.Dataset, where: str, missing: Missing, predictors: Sequence[str]
+) -> tuple[xr.Dataset, list[Finding]]:
     """Drop what is observed on land, by a mask of 0 and 1 in the file; cells of the sea exist, though never observed.
 
     Values are observed in the sea, which tells 0 from 1. With `missing` "train" the coordinate `domain.SEA` (latitude,
-    longitude) marks the sea. A mask that the data contradict is left out.
+    longitude) marks the sea. A mask that the data contradict is left out. Predictors keep their values.
     """
     findings: list[Finding] = []
+    masked = [name for name in time_varying(fields) if name not in predictors]
     for name in [name for name in static(fields) if is_land_mask(name, fields[name])]:
         values = fields[name].values
         binary = bool(np.isin(values[np.isfinite(values)], (0, 1)).all()) and len(np.unique(values)) > 1
-        counts = sum(_observed(fields[v]) for v in time_varying(fields)) if binary else np.zeros(values.shape)
+        counts = sum(_observed(fields[v]) for v in masked) if binary else np.zeros(values.shape)
         by_class = [int(counts[values == number].sum()) for number in (0, 1)]
         sea = values == int(np.argmax(by_class))
         on_land = int(counts[~sea].sum())
@@ -164,7 +167,7 @@ def _without_land(fields: xr.Dataset, where: str, missing: Missing) -> tuple[xr.
         mask = xr.DataArray(sea, dims=DIMS[1:])
         fields = fields.drop_vars(name)
         with xr.set_options(keep_attrs=True):
-            fields = fields.assign({v: fields[v].where(mask) for v in time_varying(fields)})
+            fields = fields.assign({v: fields[v].where(mask) for v in masked})
         if missing == "train":
             fields = fields.assign_coords({SEA: (DIMS[1:], sea)})
         break
@@ -173,10 +176,13 @@ def _without_land(fields: xr.Dataset, where: str, missing: Missing) -> tuple[xr.
     return fields, findings
 
 
-def _without_masked(fields: xr.Dataset, where: str, missing: Missing) -> tuple[xr.Dataset, Finding]:
+def _without_masked(
+    fields: xr.Dataset, where: str, missing: Missing, predictors: Sequence[str]
+) -> tuple[xr.Dataset, Finding]:
     """Drop what is observed where the variable `MASK` is 0; the coordinate `domain.SEA` marks where it is not.
 
     Its dates are those of the fields. A date that was inserted, at which it is NaN, has the mask of the date before.
+    Predictors keep their values.
     """
     mask, fields = fields[MASK], fields.drop_vars(MASK)
     if missing != "train":
@@ -196,15 +202,16 @@ def _without_masked(fields: xr.Dataset, where: str, missing: Missing) -> tuple[x
         )
     sea = values == 1
     kept, dropped = 0, 0
+    names = [name for name in time_varying(fields) if name not in predictors]
     with xr.set_options(keep_attrs=True):
-        for name in time_varying(fields):
+        for name in names:
             for span, x in blocks(fields[name]):
                 inside = sea[span] if sea.ndim == len(DIMS) else sea
                 observed = np.isfinite(x)
                 kept += int((observed & inside).sum())
                 dropped += int((observed & ~inside).sum())
         marked = xr.DataArray(sea, dims=mask.dims)
-        fields = fields.assign({name: fields[name].where(marked) for name in time_varying(fields)})
+        fields = fields.assign({name: fields[name].where(marked) for name in names})
     if not kept:
         raise InputError(
             f"the mask of {where} is 0 wherever a value is observed: it must be 1 where values are filled."
@@ -224,7 +231,7 @@ def _without_masked(fields: xr.Dataset, where: str, missing: Missing) -> tuple[x
 
 
 def _with_predictors(fields: xr.Dataset, names: Sequence[str], where: str, missing: Missing) -> xr.Dataset:
-    """Make some variables predictors of the others: coordinates with their standardised anomalies, 0 where missing."""
+    """Make some variables predictors of the others: coordinates with their standardised anomalies."""
     if missing != "train":
         raise InputError("ingestion.predictors is for records with gaps: set ingestion.missing=train, too.")
     if constant := [name for name in names if name not in time_varying(fields)]:
@@ -242,8 +249,8 @@ def _with_predictors(fields: xr.Dataset, names: Sequence[str], where: str, missi
             raise InputError(
                 f"predictors: '{name}' of {where} is its climatology at all times: leave it out."
             )
-        values = (anomaly / spread).fillna(0.0).values.astype(np.float32)
-        arrays[PREDICTOR + name] = (DIMS, values)
+        arrays[PREDICTOR + name] = (DIMS, (anomaly / spread).values.astype(np.float32))
+    LOG.info("%s: %s is used to fill gaps of other variables, and for nothing else.", where, ", ".join(names))
     return fields.drop_vars(list(names)).assign_coords(arrays)
 
 

@@ -1,5 +1,6 @@
 """Options of ingestion, validated before anything runs; a refusal must not wait for xarray."""
 
+import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -317,7 +318,7 @@ class Ingestion(Source):
     @property
     def predictor_files(self) -> list[str]:
         """The predictors that are files."""
-        return [name for name in self.predictors or () if os.path.exists(name)]
+        return [name for name in self.predictors or () if glob.has_magic(name) or os.path.exists(name)]
 
     def folder(self) -> str | None:
         """Folder of the images; None if they are fetched."""

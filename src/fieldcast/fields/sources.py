@@ -48,7 +48,9 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
     parts: list[tuple[str, xr.Dataset]] = []
     notes: dict[str, dict[str, str]] = {}
     given = source.predictors or []
-    others = [name for name in given if is_remote(name) or os.path.exists(local(name))]  # files
+    others = [
+        name for name in given if is_remote(name) or glob.has_magic(name) or os.path.exists(local(name))
+    ]  # files
     predictors = [name for name in given if name not in others]
     wanted = None
     if source.variables is not None:
@@ -67,7 +69,10 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
         check_chunks(opened, [str(name) for name in opened.data_vars if name in aliases], path)
         if here.data_vars:
             parts.append((path, here))
-    of_files = [(path, _predictors_in(path, source)) for path in (expanded(others) if others else ())]
+    of_files = [
+        (path, _predictors_in(path, source))
+        for path in (expanded(others, "ingestion.predictors") if others else ())
+    ]
     if taken := [
         name for _, part in of_files for name in part.data_vars if any(name in each for _, each in parts)
     ]:
@@ -75,7 +80,7 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
             f"ingestion.predictors: '{taken[0]}' is a variable of {source.label}, too: rename it in one of "
             "them, or drop it."
         )
-    of_others = [str(name) for _, part in of_files for name in part.data_vars]
+    of_others = list(dict.fromkeys(str(name) for _, part in of_files for name in part.data_vars))
     dataset = join_files([*parts, *of_files])
     dataset.attrs |= notes
     if source.mask is not None and MASK not in dataset and not part:
@@ -131,16 +136,16 @@ def _part(path: str, source: Source) -> xr.Dataset:
     return select_part(opened, source.region, source.where, f"'{path}'", "ingestion", source.mask)
 
 
-def expanded(patterns: Sequence[str]) -> list[str]:
+def expanded(patterns: Sequence[str], option: str = "ingestion.path") -> list[str]:
     """Expand globs, folders and archives: all files and stores, those of each sorted by name."""
     paths: list[str] = []
     for pattern in patterns:
         is_glob = not is_remote(pattern) and glob.has_magic(pattern)
-        require(pattern, "ingestion.path")
+        require(pattern, option)
         for path in matches(pattern) if is_glob else _files_in(pattern):
             paths += [path] if is_remote(path) or not is_archive(local(path)) else unpacked(local(path))
     if not paths:
-        raise InputError("ingestion.path names no file: give a NetCDF file, a Zarr store, or a glob")
+        raise InputError(f"{option} names no file: give a NetCDF file, a Zarr store, or a glob")
     return paths
 
 

@@ -176,7 +176,7 @@ def fill_gaps(
             f"mask is a {type(mask).__name__}: give the name of a variable, or a DataArray of xarray, 1 where values "
             "are filled and 0 where not."
         )
-    predictors = [predictors] if isinstance(predictors, str) else list(predictors or ())
+    predictors = names_of(predictors)
     dataset = as_record(dataset, "the data set")
     TrustLimits(max_gap, max_spread)  # which checks them
     given = fill_options(
@@ -204,6 +204,17 @@ def fill_gaps(
         filled = named(filled, found if fit else None, Path(fit or "").name)
     LOG.info("%s", filled.attrs["comment"])
     return filled
+
+
+def names_of(predictors: object) -> list[str]:
+    """The names of the predictors of a data set, of which there may be one or none."""
+    names = [predictors] if isinstance(predictors, str) else () if predictors is None else predictors
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f"predictors is a {type(predictors).__name__}: give names of variables; "
+            "an array is made a variable of the data set first."
+        )
+    return list(names)
 
 
 def used_part(

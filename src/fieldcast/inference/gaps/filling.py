@@ -192,11 +192,8 @@ def fill(
         as_fields(comparison.fields, comparison.errors, gappy, filling, own, flag, beyond_limits),
         layout_of(comparison.fields),
     )
-    used = {"method": best.name, "members": members, "seed": seed}
-    if gappy.mappings:
-        used["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
-    if by := domain.predicted_variables(comparison.fields):
-        used["predictors"] = f"{', '.join(domain.predictors(comparison.fields))} of {', '.join(by)}"
+    used = {"method": best.name, "members": members, "seed": seed, **choices_used(gappy, comparison.fields)}
+    if "predictors" in used:
         stored = False  # the file of a fit lacks their coefficients, and the result their values
     result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, used)
     origin = AS_DRAWN if best.of_all else CALIBRATED
@@ -205,6 +202,16 @@ def fill(
     return result, replace(
         fit, report=text, digest=digest(comparison.lineage, used, options)
     ) if stored else None
+
+
+def choices_used(gappy: GappyRecord, fields: xr.Dataset) -> dict[str, str]:
+    """The mappings and the predictors of a record, for the attributes of the result."""
+    used = {}
+    if gappy.mappings:
+        used["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
+    if by := domain.predicted_variables(fields):
+        used["predictors"] = f"{', '.join(domain.predictors(fields))} of {', '.join(by)}"
+    return used
 
 
 def sea_of(fields: xr.Dataset) -> Bool[Tensor, "y x"] | None:
@@ -234,8 +241,8 @@ def with_flags(
     filling = with_fitted_spread(filling, fit.variances, record, distance)
     filling = with_spread_of_observed(filling, record, streams)
     far = ~within_reach(gappy, distance, fit.lengths)
-    if gappy.drift is not None:  # far from observations, too, predictors determine a value
-        far &= ~gappy.drift.any(0)
+    if gappy.determined is not None:  # far from observations, too, predictors determine a value
+        far &= ~gappy.determined
     far |= spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
     far |= beyond_predictions(gappy, filling, fit.largest)
     flag = torch.full_like(far, FILLED, dtype=torch.int8).masked_fill_(far, EXTRAPOLATED)

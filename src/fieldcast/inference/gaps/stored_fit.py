@@ -28,7 +28,7 @@ from fieldcast.models.gaps.record import Parameters, Statistics
 
 SUFFIX = ".fit.safetensors"  # after the name of the filled record
 NAME, DIGEST = "fieldcast_fit", "fieldcast_fit_digest"  # attributes of the filled record
-VERSION = 4  # of the file
+VERSION = 5  # of the file
 FILL_AGAIN = "fill the whole record again with `fieldcast fill-gaps`"
 PARAMETER = "parameter "
 # options of a fill that hold for later times, too, as they are by default
