@@ -3,6 +3,7 @@
     python -m studies.dineof_example alboranSST_small.nc              # both tables, and the picture
     python -m studies.dineof_example alboranSST_small.nc --draws 5    # fewer draws
     python -m studies.dineof_example alboranSST_small.nc --no-tables  # the race, its fills, and the picture
+    python -m studies.dineof_example alboranSST_small.nc --program dineof  # beside DINEOF's own program
 
 The file is `SmallExample/alboranSST_small.nc` of https://github.com/aida-alvera/DINEOF: ten days of AVHRR
 temperature of 201 x 301 cells, 22,186 of them sea, of which 45 % are missing. DINEOF's own cross-validation holds out
@@ -15,6 +16,8 @@ values:
   held-out values themselves choose, as in the published number;
 * `pyDINEOF`, if it is installed (`pip install pydineof`): logarithms of the temperatures, up to three modes, which is
   as many as ten days allow it; cells whose every value is held out, which it leaves empty, do not count;
+* `DINEOF (Fortran)`, with `--program`: its entry `clouds` holds the same values out, and the least error over the
+  number of modes is the one that it prints; up to five modes and the filter in time, as in the example;
 * the methods of `fill_gaps`, each on anomalies from the mean of the cell.
 
 The race of `fill_gaps` on the whole record names one of them. It fills the record under the clouds of each draw, too:
@@ -26,6 +29,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import re
+import resource
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +40,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
 from scipy.stats import norm
@@ -53,6 +60,28 @@ DAY = 5  # day of the picture
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "filled_sea.png"
 NUMBERS = PICTURE.parent / "numbers" / "filled_sea.nc"  # from which it is drawn
 NEAREST, PUBLISHED, PEER = "nearest four", "DINEOF as published", "pyDINEOF"
+FORTRAN = "DINEOF (Fortran)"
+INIT = """data = ['record.nc#SST']
+mask = ['record.nc#mask']
+time = 'record.nc#time'
+alpha = 0.01
+numit = 3
+nev = {modes}
+neini = 1
+ncv = {krylov}
+tol = 1.0e-8
+nitemax = 300
+toliter = 1.0e-3
+rec = 1
+eof = 0
+norm = 0
+Output = './'
+results = ['filled.nc#SST']
+EOF.U = ['eof.nc#U']
+EOF.V = 'eof.nc#V'
+EOF.Sigma = 'eof.nc#S'
+seed = 243435
+"""
 Mask = Bool[np.ndarray, "time cell"]
 Values = Float[np.ndarray, "time cell"]
 
@@ -97,8 +126,46 @@ def peer(field: xr.DataArray, mask: xr.DataArray) -> Values:
     return filled.transpose("time", "lat", "lon").values[:, mask.values]
 
 
+def by_program(
+    program: Path, x: Float[np.ndarray, "time y x"], times: Shaped[np.ndarray, " time"],
+    cells: Bool[np.ndarray, "y x"], modes: int, held_out: Mask | None = None,
+) -> tuple[float, Float[np.ndarray, "time y x"]]:  # fmt: skip
+    """The record as DINEOF's program fills it, with its expected error, at values that it holds out if none are given.
+
+    Its filter in time is that of its example, alpha .01 and 3 iterations, for times in days.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        data = {
+            "SST": (("time", "lat", "lon"), x.astype(np.float32)),
+            "mask": (("lat", "lon"), cells.astype("f4")),
+        }
+        init = INIT.format(modes=modes, krylov=modes + 5)
+        if (
+            held_out is not None
+        ):  # numbers of a cell of the mask, of which columns come one after the other, and of a time
+            number, (day, cell) = np.zeros(cells.shape), np.nonzero(held_out)
+            number.T[cells.T] = np.arange(cells.sum()) + 1
+            data["clouds"] = (("two", "point"), np.stack([number[cells][cell], day + 1]).astype("f4"))
+            init += "clouds = 'record.nc#clouds'\n"
+        record = xr.Dataset(data, {"time": ((times - times[0]) / np.timedelta64(1, "D")).astype("f4")})
+        fill = {name: {"_FillValue": np.float32(9999.0)} for name in record.variables}
+        record.to_netcdf(Path(folder, "record.nc"), format="NETCDF3_CLASSIC", encoding=fill)
+        Path(folder, "dineof.init").write_text(init, encoding="utf-8")
+        done = subprocess.run(
+            [program.resolve(), "dineof.init"], cwd=folder, capture_output=True, text=True, check=False
+        )
+        said = re.search(r"expected error calculated by cross-validation\s+(\S+)", done.stdout)
+        if said is None:
+            raise SystemExit(f"{program}: {(done.stdout + done.stderr).strip()[-300:]}")
+        return float(said[1]), xr.load_dataset(Path(folder, "filled.nc"))["SST"].values
+
+
 def errors_of_draws(
-    dataset: xr.Dataset, hold_out: Callable[..., Mask], draws: int, names: list[str]
+    dataset: xr.Dataset,
+    hold_out: Callable[..., Mask],
+    draws: int,
+    names: list[str],
+    program: Path | None = None,
 ) -> Iterator[tuple[Mask, dict[str, tuple[float, float]]]]:
     """Yield the held-out values of each draw, and the RMSE [degC] and processor time [s] of each method there."""
     fields = read(dataset)
@@ -121,6 +188,14 @@ def errors_of_draws(
                 result = dineof(tensor.nan_to_num(), present, torch.from_numpy(mask), MAX_MODES)
                 scores[name] = float(result.errors.min()), time.process_time() - begun
                 continue
+            elif name == FORTRAN:
+                assert program is not None
+                grid = np.full((len(x), *cells.shape), np.nan, np.float32)
+                grid[:, cells.values] = x
+                begun = processor_of_children()
+                error = by_program(program, grid, fields["time"].values, cells.values, 5, mask)[0]
+                scores[name] = error, processor_of_children() - begun
+                continue
             elif name == PEER:
                 grid = np.full((len(x), *cells.shape), np.nan, np.float32)
                 grid[:, cells.values] = np.where(mask, np.nan, x)
@@ -131,6 +206,11 @@ def errors_of_draws(
             seconds = time.process_time() - begun
             scores[name] = float(np.sqrt(np.nanmean((filled - x)[mask] ** 2))), seconds
         yield mask, scores
+
+
+def processor_of_children() -> float:
+    """The processor time of the programs that have ended [s]."""
+    return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
 def read(dataset: xr.Dataset) -> xr.Dataset:
@@ -227,6 +307,7 @@ def main() -> None:
     parser.add_argument("file", help="alboranSST_small.nc")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--no-tables", action="store_true", help="only the race, its fills, and the picture")
+    parser.add_argument("--program", type=Path, help="the program that `make` of DINEOF's sources builds")
     options = parser.parse_args()
     dataset, names = xr.load_dataset(options.file), [NEAREST, PUBLISHED, *FILLERS]
     try:
@@ -235,6 +316,8 @@ def main() -> None:
         names.insert(2, PEER)
     except ImportError:
         print("pyDINEOF is not installed; its rows are left out.")
+    if options.program:
+        names.insert(2, FORTRAN)
     begun = time.process_time()
     filled = fill_gaps(dataset, gaps="keep")
     best = filled.attrs["comment"].split()[2].strip(",.")
@@ -246,7 +329,7 @@ def main() -> None:
     else:
         print_smooth(dataset)
         for hold_out in (pixels, clouds):
-            draws = errors_of_draws(dataset, hold_out, options.draws, names)
+            draws = errors_of_draws(dataset, hold_out, options.draws, names, options.program)
             masks, scores = map(list, zip(*draws, strict=True))
             print(f"{options.draws} draws of {hold_out.__name__}\n")
             print_table(scores, best)

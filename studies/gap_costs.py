@@ -13,7 +13,7 @@ the methods, tries all of them on the whole record, and prints a row of a table,
 file, a Zarr store, `moving`, `waves`, `monthly` or one of the cases; SHARE 0 leaves the gaps of the record as they are.
 `python -m studies.gap_costs peers NAME ...` fills the records of waves of these cases by one mode of pyDINEOF
 (`pip install pydineof`), whose time is multiplied by the number of modes for as many as `fill_gaps` may choose, and by
-linear interpolation in time.
+linear interpolation in time. `--program PATH` is DINEOF's own program, which stops when more modes are no better.
 `python -m studies.gap_costs training ARGUMENT ...` gives the arguments to `fieldcast run`, and prints "time left" of
 each loop that runs above 30 s.
 """
@@ -43,6 +43,7 @@ from fieldcast.inference.gaps.trials import Comparison, Tried
 from fieldcast.models.gaps.dineof import MAX_MODES
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.training.fill_gaps import fill_gaps
+from studies.dineof_example import FORTRAN, by_program, processor_of_children
 from studies.gap_records import (
     CASES,
     MOVING,
@@ -167,8 +168,8 @@ def linear_in_time(x: xr.DataArray) -> xr.DataArray:
     return x.interpolate_na("time").ffill("time").bfill("time")
 
 
-def peers(names: Sequence[str]) -> None:
-    """Print processor time and RMSE of linear interpolation and of pyDINEOF with one mode, for records of waves."""
+def peers(names: Sequence[str], program: Path | None = None) -> None:
+    """Print processor time and RMSE of linear interpolation and of DINEOF, for records of waves."""
     try:
         from pydineof.main import run_2D
     except ImportError:
@@ -187,16 +188,21 @@ def peers(names: Sequence[str]) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             one_mode = run_2D(gappy, nev=1, ncv=7, seed=SEED)
         of_mode = time.process_time() - begun
-        for method, filled, seconds, of_modes in (
-            ("linear in time", linear, of_linear, ""),
+        rows = [
+            ("linear in time", linear.values, of_linear, ""),
             (
                 "pyDINEOF, one mode",
-                one_mode.transpose("time", "lat", "lon"),
+                one_mode.transpose("time", "lat", "lon").values,
                 of_mode,
                 f"{MAX_MODES * of_mode:.0f}",
             ),
-        ):
-            rmse = root_mean_square((filled.values - x.values)[removed].astype(float), area)
+        ]
+        if program is not None:
+            begun, cells = processor_of_children(), np.ones(x.shape[1:], dtype=bool)
+            filled = by_program(program, gappy.values, x["time"].values, cells, MAX_MODES)[1]
+            rows.append((FORTRAN, filled, processor_of_children() - begun, ""))
+        for method, values, seconds, of_modes in rows:
+            rmse = root_mean_square((values - x.values)[removed].astype(float), area)
             print(f"| {name} | {method} | {seconds:.1f} | {of_modes} | {rmse:.3f} |", flush=True)
 
 
@@ -272,6 +278,7 @@ def main() -> None:
     of_size.add_argument("kind", choices=KINDS)
     of_peers = commands.add_parser("peers")
     of_peers.add_argument("names", nargs="+", metavar="NAME", choices=CASES)
+    of_peers.add_argument("--program", type=Path, help="DINEOF, built from its sources")
     of_race = commands.add_parser("race")
     of_race.add_argument("source", metavar="SOURCE")
     of_race.add_argument("share", nargs="?", type=float, default=60.0, metavar="SHARE")
@@ -287,7 +294,7 @@ def main() -> None:
     elif given.command == "size":
         size(given.name, given.kind)
     elif given.command == "peers":
-        peers(given.names)
+        peers(given.names, given.program)
     elif given.command == "race":
         by_race(given.source, given.share, given.times)
     else:

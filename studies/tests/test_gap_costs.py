@@ -1,12 +1,15 @@
 """Costs of filling records: each command at its smallest size, and readings of the time left in closed form."""
 
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fieldcast.runtime import Progress
 from studies import gap_costs
+from studies.dineof_example import by_program
 from studies.gap_costs import Reading, by_race, errors_of, peers, sizes, within
 from studies.gap_records import CASES, Case, record_of, variable
 
@@ -59,6 +62,37 @@ def test_peers_fill_the_same_record(
     of_linear = errors_of(truth.rename(sst="sst_mean"), "tiny", "waves")[1]
     assert (linear[1], float(linear[-1])) == ("linear in time", pytest.approx(of_linear, abs=5e-4))
     assert one_mode[1] == "pyDINEOF, one mode" and 0 < float(one_mode[-1]) < truth["sst"].std()
+
+
+PROGRAM = """#!{python}
+import numpy as np, xarray as xr
+record = xr.load_dataset("record.nc", decode_times=False)
+cells = np.argwhere(record["mask"].values.T > 0)  # columns of the grid, one after the other, as Fortran reads them
+cell, time = record["clouds"].values.astype(int) - 1
+x, y = cells[cell].T
+print("expected error calculated by cross-validation", record["SST"].values[time, y, x].mean())
+record["SST"].fillna(record["time"]).to_netcdf("filled.nc")
+"""
+
+
+def test_dineof_is_given_the_record_and_the_values_to_hold_out(tmp_path: Path) -> None:
+    """A program in its place reads them as its sources do, and its result is read."""
+    program = tmp_path / "dineof"
+    program.write_text(PROGRAM.format(python=sys.executable), encoding="utf-8")
+    program.chmod(0o755)
+    rng = np.random.default_rng(0)
+    sea, x = rng.random((4, 7)) < 0.6, rng.standard_normal((5, 4, 7))
+    x[:, ~sea] = np.nan
+    x[3, 1] = np.nan
+    held_out = np.isfinite(x[:, sea]) & (rng.random((5, sea.sum())) < 0.2)
+    times = np.array(["2001-01-01", "2001-01-02", "2001-01-03", "2001-01-06", "2001-01-07"], "M8[ns]")
+    error, filled = by_program(program, x, times, sea, 3, held_out)
+    assert error == pytest.approx(x[:, sea][held_out].mean(), rel=1e-5)
+    expected = np.where(np.isfinite(x), x, np.array([0, 1, 2, 5, 6])[:, None, None])
+    np.testing.assert_allclose(filled, expected, rtol=1e-5)
+    program.write_text(f"#!{sys.executable}\nprint('not enough data')\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="dineof: not enough data"):
+        by_program(program, x, times, sea, 3)
 
 
 def test_errors_are_those_at_the_removed_values(monkeypatch: pytest.MonkeyPatch) -> None:
