@@ -101,9 +101,12 @@ def maximisation_step(
     model: LowRank, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"],
     z: Float[Tensor, "time q"], factor: Float[Tensor, "time q q"], prior: Float[Tensor, "q q"] | None,
 ) -> tuple[LowRank, Float[Tensor, "q q"]]:  # fmt: skip
-    """The M step, with the latents whitened, and E w_c w_c^T; `prior` is V."""
+    """The M step, with the latents whitened, and E w_c w_c^T; `prior` is V. Overwrites `factor`, a large array."""
     q, variance = model.rank, model.variance.double()
-    moment = variance * torch.cholesky_inverse(factor) + z[:, :, None] * z[:, None]
+    moment = factor
+    for times in pieces(len(z), q * q):
+        outer = z[times, :, None] * z[times, None]
+        moment[times] = outer.add_(torch.cholesky_inverse(factor[times]).mul_(variance))
     ridge = (
         z.new_zeros(q, q)
         if prior is None
@@ -152,11 +155,11 @@ def regression(
     ones = z.new_ones(len(z), 1)
     joint = torch.cat([z, ones], dim=1)
     size = joint.shape[1]
-    table = joint.new_empty(len(z), size, size)
-    table[:, :-1, :-1], table[:, -1], table[:, :, -1] = moment, joint, joint
     i, j = torch.triu_indices(size, size, device=z.device)
-    products = table[:, i, j]
-    padded, inverse = torch.zeros_like(table[0]), torch.zeros_like(ridge)
+    last = j == size - 1
+    products = joint.new_empty(len(z), len(i))  # upper triangles of the second moments of (z, 1)
+    products[:, ~last], products[:, last] = moment[:, i[~last], j[~last]], joint
+    padded, inverse = z.new_zeros(size, size), torch.zeros_like(ridge)
     padded[:-1, :-1] = ridge
     theta, misfit = [], []
     # each piece has five copies in double precision

@@ -85,7 +85,9 @@ class LowRank:
         """E z, the Cholesky factor of M, and log p(x_o) of each time, in double precision."""
         (m, b, square, n), variance = self.moments(x, observed), self.variance.double()
         m.diagonal(dim1=1, dim2=2).add_(variance)
-        factor = torch.linalg.cholesky(m)
+        factor = m
+        for times in pieces(len(m), self.rank**2):  # in place: with many times, it is larger than the record
+            factor[times] = torch.linalg.cholesky(m[times])
         z = torch.cholesky_solve(b[..., None], factor)[..., 0]
         log_det = 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1) + (n - self.rank) * variance.log()
         log_prob = -(n * math.log(2 * math.pi) + log_det + (square - (b * z).sum(1)) / variance) / 2

@@ -61,21 +61,15 @@ class Dynamics:
     def _smooth(self, sums: Moments, segment: Int[Tensor, " time"]) -> SmoothedMoments:
         s2 = self.low_rank.variance.double()
         m, b, square, count = sums.outer.div_(s2), sums.projected / s2, sums.square, sums.count
-        times = len(b)
         starts = segment_begins(segment)
-        predicted_cov, cov = self.filtered_covariances(m, starts)
-        begins = torch.tensor(starts, device=m.device)
-        # the filter in one product a time: z_t = (I - P_t M_t) A z_{t-1} + P_t b_t
-        gained = (cov @ b[..., None])[..., 0]
-        step = self.propagator - cov @ (m @ self.propagator)
-        mean = gained.clone()
+        predicted_cov, cov, log_det = self.filtered_covariances(m, starts)
+        # z_t = P_t b_t + z' - P_t M_t z'
+        mean, predicted = (cov @ b[..., None])[..., 0], torch.zeros_like(b)
         with one_thread():
-            for t in range(1, times):
+            for t in range(1, len(b)):
                 if not starts[t]:
-                    mean[t].addmv_(step[t], mean[t - 1])
-        del step  # as large as the covariances
-        predicted = torch.zeros_like(b)
-        predicted[1:] = (mean[:-1] @ self.propagator.T).masked_fill_(begins[1:, None], 0.0)
+                    torch.mv(self.propagator, mean[t - 1], out=predicted[t])
+                    mean[t].add_(predicted[t]).addmv_(cov[t], m[t] @ predicted[t], alpha=-1)
         innovation = b - (m @ predicted[..., None])[..., 0]
         # |r|^2 about the prediction, from the moments about m
         about = (
@@ -84,18 +78,19 @@ class Dynamics:
             + torch.einsum("ti, tij, tj -> t", predicted, m, predicted)
             - torch.einsum("ti, tij, tj -> t", innovation, cov, innovation)
         )
-        identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
-        log_det = torch.linalg.slogdet(identity + m @ predicted_cov)[1]
         likelihood = -(count * (2 * math.pi * s2).log() + log_det + about).sum() / 2
         del m, sums  # as large as the covariances
-        gain, lagged = self.smoother_gains(predicted_cov, cov), torch.zeros_like(cov)
+        lagged = predicted_cov  # in place of those that are needed no more
         with one_thread():
-            for t in range(times - 2, -1, -1):
-                if starts[t + 1]:
+            for t in range(len(b) - 1, 0, -1):
+                if starts[t]:
+                    lagged[t] = 0.0
                     continue
-                mean[t].addmv_(gain[t], mean[t + 1] - predicted[t + 1])
-                cov[t].addmm_(gain[t] @ (cov[t + 1] - predicted_cov[t + 1]), gain[t].T)
-                torch.mm(cov[t + 1], gain[t].T, out=lagged[t + 1])
+                gain = self.smoother_gain(predicted_cov[t], cov[t - 1])
+                mean[t - 1].addmv_(gain, mean[t] - predicted[t])
+                cov[t - 1].addmm_(gain @ (cov[t] - predicted_cov[t]), gain.T)
+                torch.mm(cov[t], gain.T, out=lagged[t])
+        lagged[0] = 0.0
         return SmoothedMoments(mean, cov, lagged, float(likelihood))
 
     def expected(
@@ -142,8 +137,7 @@ class Dynamics:
         self, m: Float[Tensor, "time q q"], b: Float[Tensor, "time members q"], starts: list[bool]
     ) -> Float[Tensor, "time members q"]:
         """Means of z given the projections b of several records that are observed alike."""
-        predicted_cov, cov = self.filtered_covariances(m, starts)
-        gain = self.smoother_gains(predicted_cov, cov)
+        predicted_cov, cov, _ = self.filtered_covariances(m, starts)
         predicted, mean = torch.zeros_like(b), torch.empty_like(b)
         for t in range(len(b)):
             if not starts[t]:
@@ -151,16 +145,17 @@ class Dynamics:
             mean[t] = predicted[t] + (b[t] - predicted[t] @ m[t].T) @ cov[t].T
         for t in range(len(b) - 2, -1, -1):
             if not starts[t + 1]:
-                mean[t] += (mean[t + 1] - predicted[t + 1]) @ gain[t].T
+                gain = self.smoother_gain(predicted_cov[t + 1], cov[t])
+                mean[t] += (mean[t + 1] - predicted[t + 1]) @ gain.T
         return mean
 
     @one_thread()
     def filtered_covariances(
         self, m: Float[Tensor, "time q q"], starts: list[bool]
-    ) -> tuple[Float[Tensor, "time q q"], Float[Tensor, "time q q"]]:
-        """P' and P_t of the Kalman filter, which do not depend on the observed values."""
+    ) -> tuple[Float[Tensor, "time q q"], Float[Tensor, "time q q"], Float[Tensor, " time"]]:
+        """P', P_t and log |I + M_t P'| of the Kalman filter, which do not depend on the observed values."""
         identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
-        predicted_cov, cov = torch.empty_like(m), torch.empty_like(m)
+        predicted_cov, cov, diagonal = torch.empty_like(m), torch.empty_like(m), torch.empty_like(m[..., 0])
         for t in range(len(m)):
             predicted = (
                 self.start
@@ -169,16 +164,18 @@ class Dynamics:
             )
             predicted_cov[t] = predicted
             # (I + P' M)^-1 P', which is P' (I + M P')^-1
-            updated = torch.linalg.solve_ex(torch.addmm(identity, predicted, m[t]), predicted)[0]
+            factors, pivots, _ = torch.linalg.lu_factor_ex(torch.addmm(identity, predicted, m[t]))
+            updated = torch.linalg.lu_solve(factors, pivots, predicted)
             torch.add(updated, updated.T, out=cov[t])
             cov[t] /= 2
-        return predicted_cov, cov
+            diagonal[t] = factors.diagonal()
+        return predicted_cov, cov, diagonal.abs().log().sum(1)
 
-    def smoother_gains(
-        self, predicted_cov: Float[Tensor, "time q q"], cov: Float[Tensor, "time q q"]
-    ) -> Float[Tensor, "before q q"]:
-        """Gains of the Rauch-Tung-Striebel smoother from each time to the one before, P_t A^T P'^-1."""
-        return torch.linalg.solve(predicted_cov[1:], self.propagator @ cov[:-1]).mT
+    def smoother_gain(
+        self, predicted_cov: Float[Tensor, "q q"], cov: Float[Tensor, "q q"]
+    ) -> Float[Tensor, "q q"]:
+        """Gain of the Rauch-Tung-Striebel smoother from a time, with P', to the one before, P_t A^T P'^-1."""
+        return torch.linalg.solve_ex(predicted_cov, self.propagator @ cov)[0].mT
 
 
 def segment_begins(segment: Int[Tensor, " time"]) -> list[bool]:
@@ -228,7 +225,7 @@ def maximisation_step(
 ) -> Dynamics:  # fmt: skip
     """The M step."""
     z = smoothed.mean
-    moment = smoothed.covariance + z[:, :, None] * z[:, None]
+    moment = torch.baddbmm(smoothed.covariance, z[:, :, None], z[:, None])
     theta, misfit, _ = regression(x, observed, z, moment, torch.zeros_like(moment[0]))
     low_rank = LowRank(theta[:, -1].to(x), theta[:, :-1].T.to(x), noise_variance(misfit, x, observed))
     follows = segment.diff() == 0
@@ -236,8 +233,9 @@ def maximisation_step(
     start = moment[begins].mean(0)
     if not follows.any():  # every time is a segment of its own: nothing follows from the one before
         return Dynamics(low_rank, torch.zeros_like(start), start, start)
-    before, now = moment[:-1][follows].sum(0), moment[1:][follows].sum(0)
-    across = (smoothed.lagged[1:] + z[1:, :, None] * z[:-1, None])[follows].sum(0)
+    follow = follows.to(z)  # sums, not selections, which are as large as the covariances
+    before, now = (torch.einsum("t, tij -> ij", follow, part) for part in (moment[:-1], moment[1:]))
+    across = smoothed.lagged.sum(0) + z[1:].T @ (z[:-1] * follow[:, None])
     propagator = torch.linalg.solve(before, across.T).T
     forcing = (now - propagator @ across.T) / follows.sum()
     return Dynamics(low_rank, propagator, (forcing + forcing.T) / 2, start)
