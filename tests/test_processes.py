@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fieldcast import runtime
@@ -51,3 +52,9 @@ def test_freed_memory_is_given_back() -> None:
     before = resident()
     runtime.release_memory()
     assert len(kept) == 40 and full - before < 100e6 and full - resident() > 200e6
+    large = np.ones(4_000_000)
+    del large  # after which arrays of this size would lie between others
+    arrays = [np.ones(1_000_000) for _ in range(80)]
+    full = resident()
+    del arrays[::2]
+    assert full - resident() > 250e6

@@ -240,9 +240,16 @@ def portable(error: BaseException) -> BaseException:
     return copy
 
 
+M_MMAP_THRESHOLD, LARGE_ARRAY = -3, 2**22  # option of glibc; bytes
+
+
 def release_memory() -> None:
-    """Give freed memory back to the system: the C library of Linux keeps it, in pieces that new tables do not fit."""
+    """Give freed memory back to the system, large arrays from now on as soon as they are freed.
+
+    The C library of Linux keeps it, in pieces that new arrays do not fit.
+    """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY)
         library.malloc_trim(0)
 
 
