@@ -42,6 +42,12 @@ class Compared:
         """Names of both experiments without their task."""
         return self.experiment.partition(".")[2], self.reference.partition(".")[2]
 
+    @property
+    def pair(self) -> str:
+        """Both experiments as the table names them."""
+        ours, reference = self.names
+        return f"`{ours}`{f' ({self.label})' if self.label else ''} against `{reference}`"
+
 
 @dataclass(frozen=True)
 class Stated:
@@ -91,13 +97,11 @@ def rollouts() -> tuple[str, str, str]:
 
 
 def speed() -> tuple[str, str, str]:
-    """Seconds of the long rollout, from the record of the benchmark."""
-    text = (ROOT / "benchmarks" / "results" / "rollout.txt").read_text(encoding="utf-8")
-    line = next(" ".join(line.split()) for line in text.splitlines() if "500 steps" in line)
-    seconds = float(line.partition("500 steps: ")[2].partition(" s")[0])
+    """Seconds of the long rollout and the machine, from the record of the benchmark; the report names no machine."""
+    machine, *lines = (ROOT / "benchmarks" / "results" / "rollout.txt").read_text("utf-8").splitlines()
+    line = next(" ".join(line.split()) for line in lines if "500 steps" in line)
     evaluations = "ten members by RK4, a draw at each stage: as many evaluations of the network as there"
-    verdict = "holds" if seconds <= 30 else "does not"
-    return f"{line}, {evaluations} (`python -m benchmarks.rollout`)", "–", verdict
+    return f"{line}, on {machine}, {evaluations} (`python -m benchmarks.rollout`)", "–", "not comparable"
 
 
 def training_times() -> tuple[str, str, str]:
@@ -123,7 +127,7 @@ def changes_with_k() -> tuple[str, str, str]:
     ratio, of_the_report = rmse.max() / rmse.min(), rmse[0.05] / rmse[0.2]
     text += f": {ratio - 1:.0%} higher at 1% than at 50%, {of_the_report - 1:.0%} at 5% than at 20% (up to 10%: hardly)"
     verdict = "holds" if ratio < 1.1 else "depends" if of_the_report < 1.1 else "does not"
-    return f"RMSE {text} (`make tables SETTING=planet`)", "–", verdict
+    return f"`denoising_vae`: RMSE {text} (`make tables SETTING=planet`)", "–", verdict
 
 
 def below_one() -> tuple[str, str, str]:
@@ -162,7 +166,7 @@ def light_kl() -> tuple[str, str, str]:
         )
         agree += [differences.loc[lead, "high"] < 0 for lead in cells]
     verdict = "holds" if all(agree) else "depends" if any(agree) else "does not"
-    return f"RMSE minus that of the decoder, {'; '.join(parts)}", "–", verdict
+    return f"`kl_.03` against `decoder_l1`: difference of the RMSE, {'; '.join(parts)}", "–", verdict
 
 
 def gap() -> tuple[str, str, str]:
@@ -175,9 +179,10 @@ def gap() -> tuple[str, str, str]:
     name, steps = autodecoder_trials.TRIALS[0].label, autodecoder_trials.STEPS[0]
     learnt, short = trial[name, 0, "train"], trial[name, steps, "test"]
     return (
-        f"{train:.4f} in training, {test:.4f} in the test, {test / train:.1f} times (`make tables SETTING=reduced`); "
-        f"after {steps} steps of the fit of the codes {short:.4f} in the test, {short / learnt:.1f} times the error of "
-        "the learned ones (`python -m studies.autodecoder_trials --print-only`)",
+        f"`autodecoder`: {train:.4f} in training, {test:.4f} in the test, {test / train:.1f} times "
+        f"(`make tables SETTING=reduced`); after {steps} steps of the fit of the codes {short:.4f} in the test, "
+        f"{short / learnt:.1f} times the error of the learned ones "
+        "(`python -m studies.autodecoder_trials --print-only`)",
         "–",
         "depends" if short > 2 * learnt else "does not",
     )
@@ -218,7 +223,8 @@ def converged() -> tuple[str, str, str]:
     lines = recorded(QUALITY, "ddpm", SHORT)
     fid, floor = lines["fid"].mean(), lines["fid_floor"].mean()
     return (
-        f"after 3 epochs FID {fid:.1f}, real images {floor:.1f} (`make tables SETTING=002`); 100 were not tried",
+        f"`ddpm`: after 3 epochs FID {fid:.1f}, real images {floor:.1f} (`make tables SETTING=002`); 100 were "
+        "not tried",
         "–",
         "not tried",
     )
@@ -229,7 +235,7 @@ def iwae() -> tuple[str, str, str]:
     lines = recorded(PRIORS, "vae")
     elbo, bound = lines["elbo"].mean(), lines["iwae"].mean()
     verdict = "does not" if bound - elbo < 20 else "holds"
-    return f"ELBO {elbo:.1f}, IWAE {bound:.1f} with K = 256 (`make tables SETTING=002`)", "–", verdict
+    return f"`vae`: ELBO {elbo:.1f}, IWAE {bound:.1f} with K = 256 (`make tables SETTING=002`)", "–", verdict
 
 
 def notebook(compared_by: str, verdict: str = "holds") -> Callable[[], tuple[str, str, str]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+import yaml
 from scipy.stats import t as student
 
 from fieldcast.atomic import write_atomically
@@ -32,25 +34,31 @@ CLAIMS = RESULTS / "claims.csv"
 Size = Literal["full", "quick"]
 HEAD = "| claim | verdict | full tables | `report_{0} --env {1}` | picture |\n|---|---|---|---|---|"
 MEANINGS = {  # of the verdicts of a table, in the order in which it explains them
-    "against": "*Holds*: the 95 % interval of the difference of the means over seeds (Welch) excludes 0 in the "
-    "direction of the claim.",
-    "does not |": "*Does not*: it excludes 0 in the other direction.",
-    "depends": "*Depends*: some cases agree with the claim, others do not.",
-    "mostly holds": "*Mostly holds*: but for what the text names.",
-    "not shown |": "*Not shown*: it contains 0.",
-    "no difference shown |": "*No difference shown*, for a claim that two are equal: it contains 0.",
-    "differs |": "*Differs*: it excludes 0.",
-    "no interval |": "*No interval*: one seed.",
-    "KID": "For one seed, the interval of KID comes from the choice of images alone; that of a difference treats the "
-    "images of the two models as independent.",
-    "notebook": "Where there is no interval, the numbers of the table or the notebook decide.",
-    "by eye |": "*By eye*: judged by looking at the picture.",
+    "holds": "the numbers agree with the claim; an interval, where there is one (95 %, Welch, of the difference of the "
+    "means over seeds), excludes 0.",
+    "does not": "they contradict it; an interval, where there is one, excludes 0 in the other direction.",
+    "depends": "some cases agree with the claim, others do not.",
+    "mostly holds": "but for what the text names.",
+    "not shown": "the interval contains 0.",
+    "no difference shown": "for a claim that two are equal: the interval contains 0.",
+    "differs": "for a claim that two are equal: the interval excludes 0.",
+    "no interval": "one seed, so that the numbers are shown without a verdict.",
+    "not tried": "nothing here was trained for as long.",
+    "by eye": "judged by looking at the picture.",
+    "–": "not computed in that run.",
 }
-PAIRED = (
-    "*Holds*: every 95 % interval of the full numbers excludes 0 in the direction of the claim. *Does not*: every one "
-    "excludes 0 in the other direction. *Depends*: the cases disagree. *Not shown*: all contain 0. For a claim that "
-    "one is no better: *holds* if no interval shows it better. Where there is no interval, the number decides."
-)  # the meanings for report 000
+PAIRED = MEANINGS | {  # those of report 000
+    "holds": "every 95 % interval of the full numbers excludes 0 in the direction of the claim; for a claim that one "
+    "is no better, no interval shows it better.",
+    "does not": "every interval excludes 0 in the other direction, or, without intervals, the numbers contradict the "
+    "claim.",
+    "not shown": "all intervals contain 0.",
+    "depends": "the cases disagree.",
+    "not comparable": "a time, which depends on the machine and on the sizes of the models.",
+    "below .01": "the verdict rests on differences below .01, which another training may turn: with these taken as 0 "
+    "it would be another one, or no case would agree with the claim.",
+}
+RETRAINED = 0.01  # standard deviations: a second training moves the third digit
 NAMES = {
     "crps": "CRPS", "rmse": "RMSE", "test_loss": "test loss", "elbo": "ELBO", "iwae": "IWAE", "fid": "FID",
     "kid": "KID", "reconstruction": "log p(x given z)", "unused_prior": "share of the prior's mass in gaps",
@@ -81,8 +89,7 @@ def main() -> int:
 def contents(report: str) -> dict[str, str]:
     """Text between the marks of a page: its claims, and for report 000 the tables of two studies."""
     claims = table(report)
-    meanings = (meaning for verdict, meaning in MEANINGS.items() if verdict in claims)
-    parts = {"claims": f"{claims}\n\n{textwrap.fill(PAIRED if report == '000' else ' '.join(meanings), 120)}"}
+    parts = {"claims": f"{claims}\n\n{textwrap.fill(legend(report, claims), 120)}"}
     if report in ("002", "003"):
         parts |= {"002": {"samples": samples_caption()}, "003": {"kl_weight": kl_caption()}}[report]
     if report == "000":
@@ -92,8 +99,42 @@ def contents(report: str) -> dict[str, str]:
             blocks.append(f"```\n$ {command}\n\n{full_vae.tables(setting)}\n```")
         parts["full_vae"] = "\n\n".join(blocks)
         errors = "\n".join(printed(pd.read_csv(RESULTS / "mse_of_000.csv"))).rstrip()
+        parts["time"] = time_in_full(report)
         parts["mse"] = f"```\n$ python -m studies.mse_of_000 --print-only\n\n{errors}\n```"
     return parts
+
+
+def legend(report: str, claims: str) -> str:
+    """The meaning of each verdict of a table of claims, and what else its numbers need."""
+    cells = {cell for row in claims.splitlines()[2:] for cell in row.split(" | ")[1:4:2]}
+    marks = {mark for cell in cells for mark in re.split(r", | \(", cell.strip("|) "))}
+    meanings = PAIRED if report == "000" else MEANINGS
+    parts = [
+        f"*{mark[0].upper()}{mark[1:]}*: {meaning}" for mark, meaning in meanings.items() if mark in marks
+    ]
+    if "KID" in claims:
+        parts.append(
+            "For one seed, the interval of KID comes from the choice of images alone; that of a difference treats the "
+            "images of the two models as independent."
+        )
+    return " ".join(parts)
+
+
+def time_in_full(report: str) -> str:
+    """Time that the experiments of a report took for the tables of the planet, as far as it is recorded."""
+    file = ROOT / "conf" / "base" / "parameters" / "reports.yml"
+    addresses = yaml.safe_load(file.read_text("utf-8"))["reports"][f"report_{report}"]["experiments"]
+    runs = pd.read_csv(RESULTS / "runs.csv").query("setting == 'planet'")
+    ours = runs[(runs["task"] + "." + runs["experiment"]).isin(addresses)]
+    (machine,) = set(ours["machine"])
+    missing = sorted(set(addresses) - set(ours["task"] + "." + ours["experiment"]))
+    sentence = (
+        f"In full (`kedro run --env base --pipelines report_{report} --params data_root=data_full`) {len(ours)} of its "
+        f"{len(addresses)} experiments take {ours['seconds'].sum() / 60:.0f} minutes in total, as recorded for `make "
+        f"tables SETTING=planet` on {machine} in docs/results/runs.csv; no time is recorded for "
+        f"{' and '.join(f'`{name}`' for name in missing)}, nor for the data and the page."
+    )
+    return textwrap.fill(sentence, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def samples_caption() -> str:
@@ -195,6 +236,7 @@ def answered(claim: Compared) -> tuple[str, str, str]:
     quick = differences_of(claim, "quick")
     command = command_of(claim)
     numbers = [described(claim, differences) if differences else "running" for differences in (full, quick)]
+    numbers[0] = f"{claim.pair}: {numbers[0]}"
     if full and command:
         numbers[0] += f" ({command})"
     beside = claim.beside() if claim.beside else ""
@@ -265,18 +307,36 @@ def described(claim: Compared, differences: Sequence[tuple[str, Difference]]) ->
 
 
 def verdict_of(claim: Compared, differences: Sequence[Difference]) -> str:
-    """The verdict by the intervals, as `MEANINGS` and `PAIRED` explain it; a dash without any."""
+    """The verdict by the intervals, as `MEANINGS` and `PAIRED` explain it; a dash without any.
+
+    Another training moves the scores of weather by up to `RETRAINED`, the verdict too if it rests on such differences.
+    """
     intervals = [numbers for numbers in differences if not math.isnan(numbers.low)]
     if not intervals:
         return "no interval" if differences else "–"
+    small = [claim.task != "sample" and abs(numbers.difference) < RETRAINED for numbers in intervals]
     below, above = ([numbers.high < 0 for numbers in intervals], [numbers.low > 0 for numbers in intervals])
+    verdict, larger = (
+        agreement(
+            claim.direction,
+            [each and not left_out for each, left_out in zip(below, without, strict=True)],
+            [each and not left_out for each, left_out in zip(above, without, strict=True)],
+        )
+        for without in ([False] * len(small), small)
+    )
+    return verdict[0] if verdict == larger else f"{verdict[0]} (below .01)"
+
+
+def agreement(direction: str, below: Sequence[bool], above: Sequence[bool]) -> tuple[str, bool]:
+    """The verdict on differences that are below or above 0 in each case, and whether any case agrees with the claim."""
     apart = [each or other for each, other in zip(below, above, strict=True)]
-    if claim.direction == "equal":
-        return "no difference shown" if not any(apart) else "differs" if all(apart) else "depends"
-    agree = {"lower": below, "higher": above, "not lower": [not each for each in below]}[claim.direction]
+    if direction == "equal":
+        verdict = "no difference shown" if not any(apart) else "differs" if all(apart) else "depends"
+        return verdict, not all(apart)
+    agree = {"lower": below, "higher": above, "not lower": [not each for each in below]}[direction]
     if any(agree):
-        return "holds" if all(agree) else "depends"
-    return "does not" if all(apart) else "depends" if any(apart) else "not shown"
+        return "holds" if all(agree) else "depends", True
+    return "does not" if all(apart) else "depends" if any(apart) else "not shown", False
 
 
 if __name__ == "__main__":

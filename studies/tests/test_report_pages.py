@@ -32,6 +32,53 @@ def test_a_claim_holds_if_all_intervals_exclude_zero_in_its_direction(script):
     assert verdict("lower", unknown) == "no interval"
 
 
+def test_a_verdict_on_differences_that_another_training_may_turn_is_marked(script):
+    """A verdict is marked if it were another one, or no case agreed, without differences below .01."""
+    small, large, opposed = (script.Difference(0, 0, d, d - 0.001, d + 0.001) for d in (-0.005, -0.05, 0.02))
+
+    def verdict(direction, *found, task="forecast"):
+        claim = script.Compared("000", "", f"{task}.a", f"{task}.b", "rmse", direction)
+        return script.verdict_of(claim, found)
+
+    assert verdict("lower", small, small) == verdict("lower", small, large) == "holds (below .01)"
+    assert verdict("lower", large) == verdict("not lower", opposed) == "holds"
+    assert verdict("higher", small) == verdict("not lower", small) == "does not (below .01)"
+    assert verdict("lower", small, opposed) == "depends (below .01)"
+    assert verdict("lower", small, large, opposed) == "depends"
+    assert verdict("equal", small) == "differs (below .01)" and verdict("equal", large) == "differs"
+    assert verdict("lower", small, task="sample") == "holds"  # other units: nats, FID
+
+
+@pytest.mark.parametrize("report", ["000", "001", "002", "003", "004"])
+def test_every_verdict_of_a_page_is_explained_and_every_pair_named(script, report):
+    """Read from the page: a row has claim, verdict, numbers in full and of the quick run, picture."""
+    page = (script.PAGES / f"{report}.md").read_text(encoding="utf-8")
+    table, _, legend = (
+        page.partition("<!-- claims: begin -->\n")[2].partition("<!-- claims: end -->")[0].partition("\n\n")
+    )
+    rows = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table.splitlines()[2:]]
+    explained = " ".join(legend.lower().split())
+    for text, verdict, full, quick, *_ in rows:
+        for mark in re.findall(r"[^,()]+", verdict) + ["–"] * (quick == "–"):
+            assert f"*{mark.strip()}*:" in explained, (text, mark)
+        if " against " in full.partition(":")[2]:
+            assert re.match(r"`\w+`( \([\w, ]+\))? against `\w+`: ", full), text
+
+
+def test_the_time_of_the_full_run_is_the_sum_of_its_records(script):
+    import csv
+
+    with (script.RESULTS / "runs.csv").open(encoding="utf-8") as file:
+        seconds = {f"{row['task']}.{row['experiment']}": int(row["seconds"])
+                   for row in csv.DictReader(file) if row["setting"] == "planet"}  # fmt: skip
+    lines = (ROOT / "conf/base/parameters/reports.yml").read_text(encoding="utf-8").partition("report_001")[0]
+    listed = re.findall(r"- (\w+\.\w+)", lines)
+    total = sum(seconds.get(address, 0) for address in listed) / 60
+    count = sum(address in seconds for address in listed)
+    sentence = " ".join(script.time_in_full("000").split())
+    assert f"{count} of its {len(listed)} experiments take {total:.0f} minutes in total" in sentence
+
+
 def test_the_interval_over_seeds_is_that_of_welch(script, monkeypatch):
     import pandas as pd
     from scipy.stats import ttest_ind
