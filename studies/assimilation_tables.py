@@ -49,7 +49,7 @@ SEASONS = 4  # equal parts of the year
 DAYS_OF_A_MEAN = 15  # means of the regression on time: successive days depend on each other
 ENV = "demo"
 # folders of the trained data root that rows share
-SHARED_FOLDERS = ("01_raw", "02_intermediate", "03_primary", "04_feature/event_thresholds.zarr", "06_models")
+SHARED_FOLDERS = ("03_primary", "04_feature/event_thresholds.zarr", "06_models")
 INDEX = ["row", "k", "experiment"]
 WITHOUT_INTERVAL = ("ssr", "chi_squared", "observation_error")
 SCORES = ("crps", "rmse", *WITHOUT_INTERVAL)

@@ -46,7 +46,7 @@ from studies.paired import difference, statistics_at, value_of
 
 RECORD = ROOT / "docs" / "results"
 STORE = ROOT / "data_tables" / "full_vae"
-SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")
+SHARED = ("03_primary", "04_feature")
 LEADS = (24, 48, 72, 120, 240)  # printed lead times [hours]
 VALIDATION = Rollout(initial_times=64, steps=5)  # forecasts by which a weight is selected
 STABILITY = 20  # steps of the long rollout, which is not scored here

@@ -51,7 +51,7 @@ RECORD = ROOT / "docs" / "results" / "samples.csv"  # scores of all completed ro
 RECORDED_AS = {"002": "report"}  # former names of settings, in samples.csv
 STORE = ROOT / "data_tables"
 IMAGES = 60_000  # size of the training sets of MNIST and Fashion-MNIST
-SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")  # layers that do not depend on the seed
+SHARED = ("03_primary", "04_feature")  # layers that do not depend on the seed
 PRIVATE = ("06_models", "07_model_output", "08_reporting")
 # diagnostics that are printed beside the scores: those of noise, and of the features
 DIAGNOSTICS = "fid_ceiling", "kid_ceiling", "accuracy"

@@ -27,7 +27,7 @@ from studies.paired import Difference, difference, statistics_at
 
 RECORD = ROOT / "docs" / "results" / "denoising_epochs.csv"
 STORE = ROOT / "data_tables" / "training_of_000"
-SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")
+SHARED = ("03_primary", "04_feature")
 ADDRESS = "reconstruct.denoising_vae"
 # both warm-ups are from 10 % to 13 % of the steps
 TRAININGS: dict[str, dict[str, object]] = {

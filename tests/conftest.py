@@ -351,8 +351,7 @@ def forecasting(project: Callable[..., Any], finished: Path) -> Callable[..., No
     """Run experiments of `forecast`, or all, on the planet of `finished`; `decoder_l1_rk4` steps by 1e30 tendencies."""
 
     def run(data_root: Path, *names: str) -> None:
-        for layer in ("01_raw", "02_intermediate", "03_primary"):
-            shutil.copytree(finished / layer, data_root / layer)
+        shutil.copytree(finished / "03_primary", data_root / "03_primary")
         blown_up = {"forecast": {"decoder_l1_rk4": {"model": {"scale": 1e30}}}}
         given: dict[str, Any] = {"data_root": data_root, "parameters": blown_up}
         if names:

@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from kedro_viz.server import load_and_populate_data
 from fieldcast.app.conf_source import CONTEXT
 from fieldcast.app.preflight import check_data, check_reporting
 from fieldcast.datasets import InMemoryDataset
+from fieldcast.datasets.base import location
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
 from fieldcast.inference.options import StateOptions
@@ -332,6 +334,26 @@ def test_an_experiment_publishes_what_its_stages_leave() -> None:
     assert published["assimilate.filter.evaluation.publish"] == {
         f"assimilate.filter.{name}" for name in (*ours, "film", "events")
     }
+
+
+def test_the_layer_of_a_data_set_is_the_folder_of_its_file(
+    project: Path, registered: dict[str, Pipeline]
+) -> None:
+    """Kedro's convention has eight layers, of which the folders bear the numbers."""
+    from kedro.framework.session import KedroSession
+
+    layers = "raw", "intermediate", "primary", "feature", "model_input", "models", "model_output", "reporting"
+    with KedroSession.create(project) as session:
+        catalog = session.load_context().catalog
+    folders = {}
+    for name in {name for pipeline in registered.values() for name in pipeline.datasets()}:
+        dataset = catalog.get(name)
+        numbered = re.search(r"/(0\d_\w+)(/|$)", location(dataset))
+        if numbered and not name.startswith("params:"):
+            layer = dataset.metadata["kedro-viz"]["layer"]
+            folders[name] = (f"0{layers.index(layer) + 1}_{layer}", numbered[1])
+    assert len(folders) > 100
+    assert {name: pair for name, pair in folders.items() if pair[0] != pair[1]} == {}
 
 
 @pytest.fixture(scope="module")

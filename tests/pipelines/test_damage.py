@@ -107,7 +107,7 @@ def test_damaged_fields_are_refused_by_all_stages_and_recreated_by_ingestion(
 
 
 def test_an_unreadable_quality_table_is_recreated(project: Any, ingested: Path, root: Path) -> None:
-    file = root / "01_raw/quality.csv"
+    file = root / "03_primary/quality.csv"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 128  # no UTF-8
     file.write_bytes(content)
@@ -135,7 +135,7 @@ def test_other_damage_names_what_makes_it_again(
         shutil.copytree(
             finished / layer / "reconstruct/climatology", root / layer / "reconstruct/climatology"
         )
-    for layer in ("01_raw", "03_primary", "04_feature"):
+    for layer in ("03_primary", "04_feature"):
         shutil.copytree(finished / layer, root / layer)
     flip(root / file)
     text = refused(stage, **({} if stage == "reporting" else {"namespaces": [ADDRESS]}))

@@ -249,8 +249,7 @@ def test_in_processes_and_after_a_kill_nodes_compute_the_same_bytes(
 ) -> None:
     """All stored outputs equal those of one process with as many threads, but for times."""
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    for folder in ("01_raw", "02_intermediate", "03_primary"):
-        shutil.copytree(finished / folder, tmp_path / folder)
+    shutil.copytree(finished / "03_primary", tmp_path / "03_primary")
     names = ("climatology", "linear", "denoising_vae")
     state = tmp_path / "06_models/reconstruct/denoising_vae/training_state.safetensors"
 
@@ -295,9 +294,8 @@ def test_a_training_whose_dask_worker_is_killed_resumes_on_another(
     project: Callable[..., Any], finished: Path, tmp_path: Path
 ) -> None:
     """The training is long enough to be killed before its end."""
-    for folder in ("01_raw", "02_intermediate", "03_primary"):
-        shutil.copytree(finished / folder, tmp_path / "killed" / folder)
-        shutil.copytree(finished / folder, tmp_path / "whole" / folder)
+    for root in ("killed", "whole"):
+        shutil.copytree(finished / "03_primary", tmp_path / root / "03_primary")
     folder = "06_models/reconstruct/denoising_vae"
 
     def run(data_root: Path, **options: Any) -> None:
@@ -385,7 +383,7 @@ def test_a_new_experiment_is_one_file(
 ) -> None:
     conf, data_root = tmp_path / "conf", tmp_path / "data"
     shutil.copytree(ROOT / "conf", conf)
-    for folder in ("01_raw", "02_intermediate", "03_primary", "04_feature"):
+    for folder in ("03_primary", "04_feature"):
         shutil.copytree(finished / folder, data_root / folder)
     text = "reconstruct: {mine: {model: {type: interpolation.Nearest}, fit: {}}}"
     (conf / "base/parameters/experiments/reconstruct/mine.yml").write_text(text)

@@ -41,7 +41,7 @@ YAML_WORDS = {True: "true", False: "false", None: "null"}
 
 
 def parameters() -> Mapping[str, Any]:
-    """Parameters of the session in force; without one, as in kedro-viz, those of the default environment."""
+    """Parameters of the session in force; without one, as in `kedro viz run`, those of the default environment."""
     from kedro.framework.project import settings  # here: it sets logging up, which a script may not want
 
     context = CONTEXT.get()

@@ -49,7 +49,10 @@ def make_fields(
                 _warn_of_another_planet(ingestion, stored, states)
             return stored, quality, states
         LOG.warning("The stored fields are damaged (they do not match their digest): they are recreated.")
-    elif stored is not None and not unchanged:
+    elif stored is not None and unchanged:
+        others = "quality table or planet states are" if planet else "quality table is"
+        LOG.warning("The stored fields' %s missing or damaged: the fields are recreated.", others)
+    elif stored is not None:
         LOG.warning(
             "The stored fields (%s) were made with other options or files, and are replaced when new ones are ready.",
             stored.attrs["source"],
