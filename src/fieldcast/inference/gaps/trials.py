@@ -400,9 +400,10 @@ class Comparison:
         return trial
 
     def error_statistics(self, tried: Tried) -> ErrorStatistics:
-        """Errors of the best method at all selections of held-out values, and their variance.
+        """Errors of the best method at all selections of held-out values, and their variance; empties `tried` of them.
 
-        Repeated trials keep their scores only: the statistics have their errors.
+        The repeated trials of `tried` keep their scores only, in place, so that memory holds their errors once: a
+        second call would find those of the first selection alone.
         """
         statistics, first = error_statistics(tried.of(tried.best.name), self.selections), len(tried.compared)
         tried.trials[first:] = [each.without_errors() for each in tried.trials[first:]]
