@@ -154,10 +154,10 @@ def by_program(
         done = subprocess.run(
             [program.resolve(), "dineof.init"], cwd=folder, capture_output=True, text=True, check=False
         )
-        said = re.search(r"expected error calculated by cross-validation\s+(\S+)", done.stdout)
-        if said is None:
+        error = re.search(r"expected error calculated by cross-validation\s+(\S+)", done.stdout)
+        if error is None:
             raise SystemExit(f"{program}: {(done.stdout + done.stderr).strip()[-300:]}")
-        return float(said[1]), xr.load_dataset(Path(folder, "filled.nc"))["SST"].values
+        return float(error[1]), xr.load_dataset(Path(folder, "filled.nc"))["SST"].values
 
 
 def errors_of_draws(

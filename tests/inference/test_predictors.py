@@ -179,7 +179,7 @@ def test_a_predictor_that_is_missing_with_the_variable_is_not_chosen(gappy: xr.D
 def test_the_spread_holds_where_a_predictor_is_missing_at_half_of_the_gaps(
     truth: xr.Dataset, gappy: xr.Dataset
 ) -> None:
-    """It is used, for it halves the mean square error; where it is missing, values far from others are extrapolated."""
+    """The predictor halves the mean square error, and is used; where it lacks, values far from others count as such."""
     is_lacking = gappy["chl"].isnull() & (np.arange(DAYS) % 2 == 0)[:, None, None]
     filled = fieldcast.fill_gaps(
         gappy[["chl"]].assign(sst=gappy["sst"].where(~is_lacking)), predictors="sst", quantities="none"
@@ -197,7 +197,7 @@ def test_the_spread_holds_where_a_predictor_is_missing_at_half_of_the_gaps(
 
 
 def test_predictors_are_hidden_as_often_as_they_are_missing() -> None:
-    """Of 1000 times without a value a fifth lacks the predictor, of those with some every one."""
+    """A fifth of the times without a value lack the predictor, and every missing value of other times does."""
     times, cells = 4000, 5
     observed = torch.ones(times, cells, dtype=torch.bool)
     observed[:1000] = False
@@ -220,7 +220,7 @@ def test_predictors_are_hidden_as_often_as_they_are_missing() -> None:
 
 @pytest.mark.parametrize("rho", [0.0, 0.9])
 def test_a_missing_predictor_is_interpolated_in_time_as_far_as_it_persists(rho: float) -> None:
-    """Between two known values of red noise rho / (1 + rho^2) of their sum; every ninth is missing."""
+    """The mean of red noise between two values is rho / (1 + rho^2) of their sum; every ninth value is missing."""
     rng, times = np.random.default_rng(2), 2000
     z = rng.standard_normal((times, 2, 3))
     for t in range(1, times):
@@ -248,7 +248,7 @@ def test_masks_of_the_variable_leave_predictors_as_they_are(gappy: xr.Dataset) -
 
 
 def test_the_ridge_is_chosen_by_errors_at_blocks_of_times() -> None:
-    """By the sums of all blocks, as by predicting each block from the others."""
+    """The sums of the blocks give the errors that predicting each block from the others gives."""
     rng = np.random.default_rng(3)
     z = torch.from_numpy(np.concatenate([rng.standard_normal((60, 4, 2)), np.ones((60, 4, 1))], axis=-1))
     slopes = torch.from_numpy(rng.standard_normal((4, 3)))

@@ -156,11 +156,13 @@ class GappyRecord:
             return self
         parts = [part for variable in self.own if variable.name in names for part in variable.parts]
         groups = [self.columns_of(v) for v in parts]
-        drift, known = predicted_part(self.record, self.has_column, fields, groups, held_out)
+        drift, determined = predicted_part(self.record, self.has_column, fields, groups, held_out)
         x, bounds = self.record.x - drift, self.record.bounds and self.record.bounds.minus(drift)
         if held_out is None:
             x.masked_fill_(~self.record.observed, 0.0)
-        return replace(self, record=replace(self.record, x=x, bounds=bounds), drift=drift, determined=known)
+        return replace(
+            self, record=replace(self.record, x=x, bounds=bounds), drift=drift, determined=determined
+        )
 
     def hold_out(self, seed: int) -> HeldOut:
         """Held-out values of the record; the parts of a variable are held out together."""
@@ -306,42 +308,42 @@ def predicted_part(
     Each group, the columns of a variable, has a ridge of its own; other columns have 0, and are not known. Held-out
     values count as not observed; their predictors are hidden as often as those of missing values are missing.
     """
-    drift, known = torch.zeros_like(record.x), torch.zeros_like(record.observed)
+    drift, determined = torch.zeros_like(record.x), torch.zeros_like(record.observed)
     cells = has_column.nonzero()[:, 1:].cpu()
     arrays = [array.transpose("time", *geometry.GRID).values for array in domain.predictors(fields).values()]
-    there = np.all([np.isfinite(array) for array in arrays], axis=0)
+    is_finite = np.all([np.isfinite(array) for array in arrays], axis=0)
     circles = geometry.wraps(fields["longitude"].values)
     width = 5 * len(arrays) + 1
     for group in groups:
         columns = torch.arange(group.start, group.stop)
         y, x = cells[group].numpy().T
-        known[:, group] = torch.from_numpy(there[:, y, x])
-        given = arrays
-        if held_out is not None and not known[:, group].all():
-            hidden = hidden_predictors(record, known[:, group], held_out[:, group], group).cpu().numpy()
-            given = [array.copy() for array in arrays]
-            for array in given:
+        determined[:, group] = torch.from_numpy(is_finite[:, y, x])
+        complete = arrays
+        if held_out is not None and not determined[:, group].all():
+            hidden = hidden_predictors(record, determined[:, group], held_out[:, group], group).cpu().numpy()
+            complete = [array.copy() for array in arrays]
+            for array in complete:
                 array[:, y, x] = np.where(hidden, np.nan, array[:, y, x])
-        given = [without_gaps(array, record.segment.cpu()) for array in given]
-        used = record.observed[:, group] & known[:, group]
+        complete = [without_gaps(array, record.segment.cpu()) for array in complete]
+        used = record.observed[:, group] & determined[:, group]
         tables: list[tuple[Tensor, ...]] = []  # sums of some cells in blocks of times
         sample = torch.randperm(len(columns), generator=generator_for("cells that choose the ridge"))
         sample = sample[:SAMPLED_CELLS].sort().values
         for part in pieces(len(sample), len(record.x) * width):
-            here = columns[sample[part]]
-            z = neighbour_values(given, cells[here], circles).to(record.x.device)
-            tables.append(block_sums(z, record.x[:, here], used[:, sample[part]]))
+            selected = columns[sample[part]]
+            z = neighbour_values(complete, cells[selected], circles).to(record.x.device)
+            tables.append(block_sums(z, record.x[:, selected], used[:, sample[part]]))
         ridge, common = ridge_of(*(torch.cat(each, dim=1) for each in zip(*tables, strict=True)))
         for part in pieces(len(columns), len(record.x) * width):
-            here = columns[part]
-            z = neighbour_values(given, cells[here], circles).to(record.x.device)
-            coefficients = regression(*sums(z, record.x[:, here], used[:, part]), ridge, common)
-            drift[:, here] = torch.einsum("tck,ck->tc", z, coefficients.to(z))
-    return drift, known
+            selected = columns[part]
+            z = neighbour_values(complete, cells[selected], circles).to(record.x.device)
+            coefficients = regression(*sums(z, record.x[:, selected], used[:, part]), ridge, common)
+            drift[:, selected] = torch.einsum("tck,ck->tc", z, coefficients.to(z))
+    return drift, determined
 
 
 def hidden_predictors(
-    record: Record, known: Bool[Tensor, "time some"], held_out: Bool[Tensor, "time some"], columns: slice
+    record: Record, determined: Bool[Tensor, "time some"], held_out: Bool[Tensor, "time some"], columns: slice
 ) -> Bool[Tensor, "time some"]:
     """Mask of the held-out values whose predictors are hidden, all of a time or none.
 
@@ -352,26 +354,26 @@ def hidden_predictors(
     masked = record.masked_in(columns)
     if masked is not None:
         missing &= ~masked
-    draw = torch.rand(len(known), generator=generator_for("hidden predictors")).to(known.device)
+    draw = torch.rand(len(determined), generator=generator_for("hidden predictors")).to(determined.device)
     is_empty = ~(observed | held_out).any(1), ~observed.any(1)  # the times, before and after holding out
-    hidden = torch.zeros_like(known)
+    hidden = torch.zeros_like(determined)
     for whole in (True, False):
-        at_missing = known[missing & (is_empty[0] == whole)[:, None]].double()
-        there = held_out & (is_empty[1] == whole)[:, None]
-        if len(at_missing) and there.any():
-            keep = float(at_missing.mean()) / max(float(known[there].double().mean()), 1e-9)
-            hidden |= there & (draw >= keep)[:, None]
+        at_missing = determined[missing & (is_empty[0] == whole)[:, None]].double()
+        at_held_out = held_out & (is_empty[1] == whole)[:, None]
+        if len(at_missing) and at_held_out.any():
+            keep = float(at_missing.mean()) / max(float(determined[at_held_out].double().mean()), 1e-9)
+            hidden |= at_held_out & (draw >= keep)[:, None]
     return hidden
 
 
 def without_gaps(array: Float[np.ndarray, "time y x"], segment: Int[Tensor, " time"]) -> np.ndarray:
     """A predictor, with its mean as red noise where it is missing."""
     values = torch.from_numpy(array).flatten(1)
-    there = values.isfinite()
-    if there.all():
+    present = values.isfinite()
+    if present.all():
         return array
-    mean = red_noise(values.nan_to_num(nan=0.0), there, segment)[0]
-    return torch.where(there, values, mean).unflatten(1, array.shape[1:]).numpy()
+    mean = red_noise(values.nan_to_num(nan=0.0), present, segment)[0]
+    return torch.where(present, values, mean).unflatten(1, array.shape[1:]).numpy()
 
 
 def neighbour_values(
