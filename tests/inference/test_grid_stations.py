@@ -12,7 +12,7 @@ import xarray as xr
 
 import fieldcast
 from fieldcast.errors import InputError
-from fieldcast.fields.gauges import Gauges
+from fieldcast.fields.gauges import GaugeRecord, Gauges
 from fieldcast.geometry import great_circle_km, unit_points
 from fieldcast.inference.stations import gridding
 from fieldcast.inference.stations.gridding import grid_and_score, summary_line
@@ -116,6 +116,35 @@ def test_the_length_of_the_correlation_is_a_distance_along_the_ground(
     gauges = Gauges.read(world.table, None, "'stations'")
     line = summary_line("t", replace(kriging, model=model), gauges, 1.0, unscored=True)
     assert f"correlation 1/e at {great_circle_km(0.9):.0f} km and at 1 step of " in line
+
+
+def test_a_season_is_no_anomaly_in_a_record_of_less_than_two_years() -> None:
+    """The RMSE at left-out stations is as low as by daily ordinary kriging; the length is the one of the weather."""
+    rng, days, length, sigma, noise = np.random.default_rng(0), 300, 300.0 / 6371, 4.0, 0.3
+    latitude, longitude = rng.uniform(45, 57, 40), rng.uniform(5, 23, 40)
+    points = np.concatenate([unit_points([y], [x])[0] for y, x in zip(latitude, longitude, strict=True)])
+    rho = np.exp(-np.linalg.norm(points[:, None] - points, axis=-1) / length)
+    weather = rng.normal(size=(days, 40)) @ np.linalg.cholesky(rho).T
+    for t in range(1, days):  # an e-folding time of three days
+        weather[t] = np.exp(-1 / 3) * weather[t - 1] + np.sqrt(1 - np.exp(-2 / 3)) * weather[t]
+    phase = 2 * np.pi * np.arange(days) / 365.25
+    season = -10 * np.cos(phase)[:, None]
+    x = season + sigma * weather + noise * rng.normal(size=weather.shape)
+    given, left_out = slice(0, 25), slice(25, 40)
+
+    covariance, system = sigma**2 * rho, np.ones((26, 26))
+    system[:25, :25], system[25, 25] = covariance[given, given] + noise**2 * np.eye(25), 0
+    weights = np.linalg.solve(system, np.vstack([covariance[given, left_out], np.ones(15)]))[:25]
+    record = GaugeRecord(x[:, given], points[given], np.arange(days), phase, seasonal=False)
+    kriging = StationKriging.fit(record, 0, CPU)
+    rmse, daily = (
+        np.sqrt(np.mean((predicted - x[:, left_out]) ** 2))
+        for predicted in (kriging.at(points[left_out]).mean, x[:, given] @ weights)
+    )
+    assert rmse < 1.015 * daily
+    assert kriging.length == pytest.approx(length, rel=0.5)
+    course = kriging.climate.at(points[left_out]).mean(phase) - season
+    assert course.std(0).max() < 0.25 * sigma
 
 
 def test_all_observations_give_exact_simple_kriging() -> None:

@@ -520,13 +520,18 @@ def warn_of_doubtful(doubtful: pd.DataFrame, readings: int) -> None:
 
 def summary_line(variable: str, kriging: StationKriging, gauges: Gauges, q: float, unscored: bool) -> str:
     """Correlation of a variable, and how its spread was derived."""
-    steps = counted(kriging.duration, "step")
+    steps = f"{kriging.e_folding_time:.3g}"
+    steps += " step" if steps == "1" else " steps"
     spread_text = (
         "from the kriging, not rescaled"
         if unscored
         else f"multiplied by {q:.3g}, so that it is right at held-out stations"
     )
-    cycle = "an annual cycle" if kriging.record.seasonal else "no annual cycle (less than two years)"
+    cycle = (
+        "an annual cycle"
+        if kriging.record.seasonal
+        else "a slow course that all stations share (less than two years)"
+    )
     return (
         f"{variable}: correlation 1/e at {great_circle_km(kriging.length):.0f} km and at {steps} of {gauges.step}; "
         f"{float(kriging.model.correlation.nugget):.0%} of the variance of anomalies is peculiar to each reading; "

@@ -47,9 +47,11 @@ from fieldcast.models.space import evenly
 #     x_i(t) = c_i(theta) + s_i z_i(t),    c_i(theta) = sum_j b_j(theta) a_ij
 #
 # with the annual cycle c_i as mean and harmonics b of the phase theta of the year, the standard deviation s_i and
-# anomalies z_i of variance 1. With less than two years of readings the cycle is the mean. The harmonics of a station
-# are those of its surroundings plus a correction by its own readings (`fields.climatology`: empirical Bayes). Its
-# mean over n_i of T times differs from the mean over all times by an error of variance
+# anomalies z_i of variance 1. The harmonics of a station are those of its surroundings plus a correction by its own
+# readings (`fields.climatology`: empirical Bayes). With less than two years of readings all stations have the same
+# harmonics, a slow course, and each its own mean: a season in the anomalies would be correlated over a continent and
+# for months, and no single L and tau would fit both it and the weather. The mean of a station over n_i of T times
+# differs from the mean over all times by an error of variance
 #
 #     v_i = s_i^2 (1 / n_i - 1 / T) (1 + 2 tau),
 #
@@ -59,6 +61,7 @@ from fieldcast.models.space import evenly
 
 
 YEAR_PARTS = 72  # intervals of the year; the readings of an interval are pooled
+COURSE_ITERATIONS = 10  # of the course that all stations share and of their means
 COEFFICIENTS = 1 + 2 * HARMONICS  # the mean, and a cosine and sine of each harmonic
 MIN_READINGS = 0.5  # share of the median number of readings that a station needs for its cycle to be kriged
 MIN_AMPLITUDE = 0.02  # RMS of harmonics, in standard deviations, below which they are averaged and not kriged
@@ -110,18 +113,15 @@ class StationClimate:
         x, points, theta = record.x, record.points, record.phase
         fixed = {} if before is None else before.fixed
         a = np.zeros((x.shape[1], COEFFICIENTS))
-        surfaces: dict[str, Surface] = {}
+        surfaces = cycle_surfaces(record, fixed) if record.seasonal else common_course(record)
+        a[:, 1:] = np.concatenate(
+            [surface.at(points, record.elevation)[0] for surface in surfaces.values()], axis=1
+        )
+        residual = x - basis(theta) @ a.T
+        mean = np.nanmean(residual, axis=0)
         if record.seasonal:
-            surfaces = cycle_surfaces(record, fixed)
-            a[:, 1:] = np.concatenate(
-                [surface.at(points, record.elevation)[0] for surface in surfaces.values()], axis=1
-            )
-            residual = x - basis(theta) @ a.T
-            mean = np.nanmean(residual, axis=0)
             a += station_cycle(residual - mean, theta)
-            a[:, 0] += mean
-        else:
-            a[:, 0] = np.nanmean(x, axis=0)
+        a[:, 0] += mean
         residual = x - basis(theta) @ a.T
         s = standard_deviations(residual, x)
         s = s if sill is None else np.full_like(s, np.sqrt(sill))
@@ -180,6 +180,22 @@ def cycle_surfaces(record: GaugeRecord, fixed: Mapping[str, tuple[Any, bool]]) -
             some = record.of(enough)
             surfaces[str(k)] = Surface.of(some.points, values, None, kernel, some.elevation, drifts)
     return surfaces
+
+
+def common_course(record: GaugeRecord) -> dict[str, Surface]:
+    """The harmonics of the mean over all stations, by their order, the same everywhere; 0 with few times."""
+    x, number = record.x, record.observed.sum(1)
+    mean, a = np.nanmean(x, axis=0), np.zeros(2 * HARMONICS)
+    enough = np.count_nonzero(number) > COEFFICIENTS
+    for _ in range(
+        COURSE_ITERATIONS if enough else 0
+    ):  # stations that have readings at one season only have other means
+        average = np.nansum(x - mean, axis=1) / np.where(number > 0, number, np.nan)
+        a = station_cycle(average[:, None], record.phase)[0, 1:]
+        mean = np.nanmean(x - (basis(record.phase)[:, 1:] @ a)[:, None], axis=0)
+    everywhere = np.zeros((x.shape[1], 2))
+    orders = enumerate(a.reshape(HARMONICS, 2), start=1)
+    return {str(k): Surface(each, np.zeros(2), None, everywhere + each) for k, each in orders}
 
 
 def station_cycle(
@@ -353,10 +369,14 @@ class StationKriging:
         return float(self.model.correlation.space) * E_FOLDING[self.model.correlation.smoothness]
 
     @property
+    def e_folding_time(self) -> float:
+        """Number of steps after which the correlation without the nugget is 1 / e."""
+        return float(self.model.correlation.time) * E_FOLDING[self.model.correlation.smoothness]
+
+    @property
     def duration(self) -> int:
-        """Number of steps after which the correlation is 1 / e; at least 1."""
-        steps = float(self.model.correlation.time) * E_FOLDING[self.model.correlation.smoothness]
-        return max(1, round(steps))
+        """Whole number of steps after which the correlation is about 1 / e; at least 1."""
+        return max(1, round(self.e_folding_time))
 
 
 def flags(
