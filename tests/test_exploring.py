@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from click.testing import CliRunner
+from matplotlib.colors import LogNorm
 
 import fieldcast
 from fieldcast import cli
@@ -101,7 +102,11 @@ def test_gaps_are_counted_and_filled_as_fill_gaps_fills_them(gappy: Exploration,
     filled = fieldcast.fill_gaps(given)
     for name in ("sst", "sst_mean", "sst_spread", "sst_flag"):
         np.testing.assert_array_equal(gappy.data[name].values, filled[name].values)
-    assert gappy.commands[0][0].startswith("fill the record again, with the same values: it stores the fit")
+    assert gappy.commands[0][0].startswith("fill the record, from values with quality_level == 2 alone")
+    flag = filled["sst_flag"].values
+    share = 100 * np.sum(flag == 2) / np.isin(flag, (1, 2)).sum()
+    said = re.search(r"(\S+) % of the filled values of sst are extrapolated \(flag 2\)", gappy.answer)
+    assert said and float(said[1]) == pytest.approx(share, rel=0.01)
     best = gappy.tables["scores"]["method"].iloc[0]
     assert f"filled by {best}" in gappy.answer and f"Filled by {best}" in gappy.report
 
@@ -110,7 +115,7 @@ def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration
     counts = np.bincount(flagged()["quality_level"].values.ravel())
     assert gappy.tables["quality"]["count"].tolist() == counts.tolist()
     assert gappy.conditions == ["quality_level == 2"]
-    assert gappy.commands[-1][1].endswith('--where "quality_level == 2"')
+    assert all(command.endswith('--where "quality_level == 2"') for _, command in gappy.commands)
 
 
 def test_a_condition_removes_bad_values(files: Path) -> None:
@@ -125,6 +130,38 @@ def test_a_condition_removes_bad_values(files: Path) -> None:
         assert ("values", f"those with {condition}") in explored.facts
     with pytest.raises(InputError, match="a table has none: leave it out"):
         fieldcast.explore(files / "gauges.csv", where=condition)
+
+
+def test_each_table_says_what_it_is_and_only_its_own_columns_are_explained(
+    gappy: Exploration, complete: Exploration
+) -> None:
+    for look, headings in (
+        (gappy, ["Errors of the methods at held-out values"]),
+        (complete, ["Forecasts: means over 5 leads", "Reconstructions from a tenth of the cells"]),
+    ):
+        lines, page = look.text().splitlines(), look.page()
+        for heading in headings:
+            (number,) = (i for i, line in enumerate(lines) if line.startswith(heading))
+            assert lines[number + 1].startswith("method ") and f"<caption>{heading}" in page
+            assert ("± is half" in page) == ("coverage_error" in look.tables["scores"])
+
+
+def test_a_logarithm_is_drawn_on_a_logarithmic_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(exploring, "row_of_maps", lambda *given: drawn.append(given[4]))
+    monkeypatch.setattr(exploring, "png", lambda figure: b"")
+    fields = record().rename(lat="latitude", lon="longitude")
+    maps = {"x": xr.DataArray(np.geomspace(0.01, 10, Y * X).reshape(Y, X), dims=("latitude", "longitude"))}
+    for mapping in ("log", None):
+        exploring.drawn_row(fields, "sst", "", maps, mapping)
+    assert [isinstance(scale.norm, LogNorm) for scale in drawn] == [True, False]
+
+
+def test_code_in_a_sentence_is_code_on_the_page() -> None:
+    look = Exploration("x", [("period", "2001")], "Do `a < b`.", {}, [("use `c`", "d")], notes=["see `mask`"])
+    page = look.page()
+    assert "`" not in page.split("<script>")[0] and "<code>a &lt; b</code>" in page
+    assert "<code>c</code>" in page and "<code>mask</code>" in page
 
 
 @pytest.mark.parametrize(

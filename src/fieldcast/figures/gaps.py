@@ -115,7 +115,7 @@ def nearest_turns(values: Float[np.ndarray, "y x"], period: float) -> Float[np.n
     return turned if np.nanmax(turned) - np.nanmin(turned) < period / 2 else values
 
 
-def colours(values: Float[np.ndarray, "y x"], attrs: Mapping[str, Any]) -> ScalarMappable:
+def colours(values: Float[np.ndarray, "..."], attrs: Mapping[str, Any]) -> ScalarMappable:
     """Colours of a field: a circle of them for angles all round, logarithmic ones where its logarithm is filled."""
     quantity = attrs.get("quantity")
     circle = Circle(period=period_of(attrs)) if quantity == Circle.kind else None
@@ -167,8 +167,13 @@ def series_figure(table: pd.DataFrame, variable: str, attrs: Mapping[str, Any]) 
     held_out = {"markerfacecolor": "white", "markeredgecolor": INK, "markersize": 6, "zorder": 4}
     axes.plot(when, table["hidden"], "o", linestyle="none", label="observed, but held out", **held_out)
     values = pd.concat([low, high, table["observed"], table["hidden"]])
-    margin = 0.05 * (values.max() - values.min())
-    axes.set_ylim(values.min() - margin, values.max() + margin)  # a poor method may leave the panel
+    if attrs.get("quantity") == Log.kind and 0 < values.min() < values.max() / MIN_LOG_RATIO:
+        axes.set_yscale("log")
+        margin = (values.max() / values.min()) ** 0.05
+        axes.set_ylim(values.min() / margin, values.max() * margin)
+    else:
+        margin = 0.05 * (values.max() - values.min())
+        axes.set_ylim(values.min() - margin, values.max() + margin)  # a poor method may leave the panel
     y, x = (round(float(table[name].iloc[0]), 2) for name in GRID)
     location = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}: a stretch with held-out values"
     style_axes(axes, location, y=f"{variable}, {unit}" if unit else variable)

@@ -21,11 +21,12 @@ from fieldcast.report.tables import Cell, Doubt, Table
 from fieldcast.scores.held_out import TITLES
 from fieldcast.scores.numbers import significant
 
-EXPLANATIONS = (
-    "CRPS is the error of the whole distribution, RMSE that of its mean; lower is better.",
-    "Spread-skill is the spread divided by the error, and 1 is right; coverage is the share of values in the interval "
-    "of 90 %, ± half its own 95 % interval. A dash: the method has no spread.",
-)
+EXPLANATIONS = {
+    "crps": "CRPS is the error of the whole distribution, RMSE that of its mean; lower is better.",
+    "ssr": "Spread-skill is the spread divided by the error, and 1 is right. A dash: the method has no spread.",
+    "coverage90": "Coverage is the share of values in the interval of 90 %.",
+    "coverage_error": "± is half the 95 % interval of the coverage.",
+}  # by column
 HEADS = {**TITLES, "coverage_error": "± (95 %)"}
 PAGE = "page.html"
 SHARES = ("missing", "share")  # columns that hold shares
@@ -81,7 +82,13 @@ class Exploration:
         """The text that the command prints; `paths` are those of the page and of the result."""
         width = max(len(name) for name, _ in self.facts)
         printed = ("variables", "quality", "scores", "reconstructions")
-        lines = {name: "\n".join(as_text(self.tables[name])) for name in printed if name in self.tables}
+        lines = {
+            name: "\n".join(
+                [*filter(None, [self.tables[name].attrs.get("heading")]), *as_text(self.tables[name])]
+            )
+            for name in printed
+            if name in self.tables
+        }
         contents = [lines.pop(name) for name in ("variables", "quality") if name in lines]
         commands = [f"  {command}\n      {about}" for about, command in self.commands]
         parts = [
@@ -128,15 +135,16 @@ class Exploration:
         pictures = {name: Picture(png) for name, png in self.figures.items()}
         first = {"at_a_glance": pictures.pop(next(iter(pictures)))} if pictures else {}
         tables = {name: as_table(table) for name, table in self.tables.items()}
-        unused = (
-            'of quality are not used here: --where "{}", also of the commands below, keeps good values alone'
-        )
+        unused = 'of quality are not used here: --where "{}" keeps good values alone'
         doubts = [*(Doubt(0, "flags", unused.format(each)) for each in self.conditions), *self.doubts()]
         sections = render("exploration", {}, look=self, tables=tables, figures=pictures)
-        scores = tables.get("scores", tables.get("reconstructions", Table((), ())))
+        first_table = next((name for name in ("scores", "reconstructions") if name in tables), None)
+        of_first = self.tables[first_table] if first_table else pd.DataFrame()
         page: str = TEMPLATES.get_template("page.html.j2").render(
-            title=self.name, subtitle=f"{'; '.join(text for _, text in self.facts)}. {self.answer}", leaders=scores,
-            explanations=EXPLANATIONS, doubts=doubts, glance_figures=first, groups=[("A first look", sections)],
+            title=self.name, subtitle=f"{'; '.join(text for _, text in self.facts)}. {self.answer}",
+            leaders=as_table(of_first), heading=of_first.attrs.get("heading", ""),
+            explanations=[text for name, text in EXPLANATIONS.items() if name in of_first],
+            doubts=doubts, glance_figures=first, groups=[("A first look", sections)],
             style=Markup(source("style.css")), script=Markup(source("script.js")),
         )  # fmt: skip
         return page

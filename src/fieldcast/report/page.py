@@ -41,6 +41,7 @@ def report(
         title="Fieldcast report",
         subtitle=subtitle(tasks, data),
         leaders=leaders_table(tasks.values()),
+        heading="",
         explanations=EXPLANATIONS,
         doubts=most_serious([*doubts, *(data.doubts if data else [])]),
         glance_figures=next((figures for figures in drawn.values() if GLANCE in figures), {}),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fieldcast.experiments import Description
 from fieldcast.figures.forecast_maps import frame_png
@@ -58,6 +58,7 @@ def environment() -> Environment:
         "frame": lambda image: data_url(frame_png(image)),
         "percent": percent,
         "capitalised": capitalised,
+        "with_code": lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text)))),
         "significant": numbers.significant,
         "amount": numbers.amount,
         "labelled": lambda name, results: results.label(name),

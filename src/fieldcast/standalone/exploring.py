@@ -36,18 +36,18 @@ from fieldcast.fields.contents import (
     table_in,
     variables_table,
 )
-from fieldcast.fields.conventions import time_varying
+from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, FLAG, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.meaning import circle_of
 from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.paths import local
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.fields.quantities import AUTO
+from fieldcast.fields.quantities import AUTO, Circle
 from fieldcast.fields.splits import SplitRanges, make
 from fieldcast.fields.stations import read_stations
-from fieldcast.figures.gaps import pictures
-from fieldcast.figures.maps import field_colours, station_maps
+from fieldcast.figures.gaps import colours, pictures
+from fieldcast.figures.maps import station_maps
 from fieldcast.figures.pictures import row_of_maps
 from fieldcast.figures.sheet import outline
 from fieldcast.figures.style import png
@@ -70,6 +70,7 @@ from fieldcast.report.exploration import Exploration
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.headline import observations as observations_of
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, Layout, leaderboard
+from fieldcast.scores.numbers import significant
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.standalone.fitting import fit_recipe, prepare, recipe_of
@@ -286,10 +287,22 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
         adds = f"methods are compared to the end, and another than {best} may win; "
     elif SAMPLED in methods(fields, chosen, GapFilling(), seed, device):
         adds = f"{SAMPLED} takes part, too, and may win; it stores no fit; "
+    answer += f"{after}; scores at held-out values. {extrapolated_text(filled, time_varying(fields))}"
     return Outcome(
-        f"{answer}{after}; scores at held-out values.", {"scores": scores}, figures, "filled.nc", filled,
-        str(filled.attrs["comment"]), part=used, adds=adds, method=best,
+        answer, {"scores": scores}, figures, "filled.nc", filled, str(filled.attrs["comment"]), part=used, adds=adds,
+        method=best,
     )  # fmt: skip
+
+
+def extrapolated_text(filled: xr.Dataset, variables: Sequence[str]) -> str:
+    """The share of the filled values of each variable that are extrapolated."""
+    shares = []
+    for name in variables:
+        flag = filled[f"{name}{FLAG}"]
+        if number := int(flag.isin((FILLED, EXTRAPOLATED)).sum()):
+            share = int((flag == EXTRAPOLATED).sum()) / number
+            shares.append(f"{significant(100 * share)} % of the filled values of {name}")
+    return f"{' and '.join(shares)} are extrapolated (flag 2)." if shares else ""
 
 
 def at_held_out(comparison: Comparison, tried: Tried) -> pd.DataFrame:
@@ -301,7 +314,14 @@ def at_held_out(comparison: Comparison, tried: Tried) -> pd.DataFrame:
             tables.append(
                 wide_scores(table[~table["variable"].str.contains(", mapped by ")]).assign(held_out=kind)
             )
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    scores = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return headed(scores, "Errors of the methods at held-out values, weighted like the missing ones")
+
+
+def headed(table: pd.DataFrame, heading: str) -> pd.DataFrame:
+    """A table with the line that stands above it."""
+    table.attrs["heading"] = heading
+    return table
 
 
 def wide_scores(table: pd.DataFrame) -> pd.DataFrame:
@@ -361,10 +381,10 @@ def forecast_fields(fields: xr.Dataset, states: xr.Dataset, where: str, seed: in
         models[best].forecast(each, FORECAST_STEPS, MEMBERS, seed, where) for each in (states, fields)
     )
     leads = f"{counted(len(future[LEAD]), 'step')} of {TimeStep.of(fields)}"
+    picture = forecast_picture(fields, in_contract, best, models[best].checkpoint.field_codec)
     return Outcome(
         f"Of the quick models, {best} forecasts best; forecast.nc holds {leads}.", {"scores": board},
-        {"forecast": forecast_picture(fields, in_contract, best)}, "forecast.nc", future,
-        best={"forecast": f"forecast.{best}"}, steps=fewer_steps(fields),
+        {"forecast": picture}, "forecast.nc", future, best={"forecast": f"forecast.{best}"}, steps=fewer_steps(fields),
     )  # fmt: skip
 
 
@@ -408,13 +428,17 @@ def reconstructions(data: PreparedData, seed: int, device: str) -> tuple[pd.Data
         )[0]  # fmt: skip
     board = board_of(scores, fields, seed, RECONSTRUCT)
     board = board[board["cells"] == "unobserved"]
-    board = mean_scores(board).assign(given=observations_of(board))
+    board = headed(
+        mean_scores(board).assign(given=observations_of(board)),
+        "Reconstructions from a tenth of the cells: means over all variables, at the other cells, in the test split",
+    )
     best, variable = str(board["method"].iloc[0]), time_varying(fields)[0]
     given = observations[variable].isel({CASE: 0, "time": -1})
     truth = fields[variable].sel(time=given["time"])
     estimate = draws[best][variable].isel({CASE: 0, "time": -1}).mean(MEMBER)
     maps = {"given: a tenth of the cells": given, f"estimate: {best}": estimate, "truth": truth}
-    return board, drawn_row(fields, variable, date(given["time"]), maps)
+    mapping = getattr(codec.quantities.get(variable), "kind", None)
+    return board, drawn_row(fields, variable, date(given["time"]), maps, mapping)
 
 
 def scored_forecasts(
@@ -435,7 +459,11 @@ def scored_forecasts(
             normalisation=normalisation, area=cell_areas(fields), seed=seed,
         )[0]  # fmt: skip
     board = board_of(scores, fields, seed, FORECAST)
-    return mean_scores(board), models
+    steps, starts = initial_times["leads"], counted(len(initial_times["scored"]), "start")
+    heading = (
+        f"Forecasts: means over {counted(steps, 'lead')} and all variables, from {starts} in the test split"
+    )
+    return headed(mean_scores(board), heading), models
 
 
 def starts_of(fields: xr.Dataset, splits: SplitRanges) -> InitialTimes:
@@ -478,11 +506,14 @@ def mean_scores(board: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(columns={"experiment": "method"}).assign(unit="anomaly s.d.")
 
 
-def drawn_row(fields: xr.Dataset, variable: str, when: str, maps: Mapping[str, xr.DataArray]) -> bytes:
+def drawn_row(
+    fields: xr.Dataset, variable: str, when: str, maps: Mapping[str, xr.DataArray], mapping: str | None
+) -> bytes:
+    """Maps in one scale of colours, which the mapping of the variable makes logarithmic, or a circle."""
     values = {title: each.transpose("latitude", "longitude").values for title, each in maps.items()}
-    circle = circle_of(fields[variable])
-    colours = field_colours(np.stack(list(values.values())), anomaly=False, circle=circle)
-    return png(row_of_maps(fields, variable, when, values, colours, outline(fields)))
+    mapping = Circle.kind if circle_of(fields[variable]) else mapping
+    scale = colours(np.stack(list(values.values())), {**fields[variable].attrs, "quantity": mapping})
+    return png(row_of_maps(fields, variable, when, values, scale, outline(fields)))
 
 
 def date(time: xr.DataArray) -> str:
@@ -490,7 +521,7 @@ def date(time: xr.DataArray) -> str:
     return calendars.without_midnight(calendars.date(time))
 
 
-def forecast_picture(fields: xr.Dataset, future: xr.Dataset, best: str) -> bytes:
+def forecast_picture(fields: xr.Dataset, future: xr.Dataset, best: str, codec: FieldCodec) -> bytes:
     """The last state, and two leads of the mean of a forecast."""
     variable = time_varying(fields)[0]
     last = fields[variable].isel(time=-1)
@@ -499,7 +530,8 @@ def forecast_picture(fields: xr.Dataset, future: xr.Dataset, best: str) -> bytes
     maps = {"the last state": last}
     for lead in (0, STEPS - 1):
         maps[f"{lead_text((lead + 1) * float(step.hours))} ahead: {best}"] = mean.isel({LEAD: lead})
-    return drawn_row(fields, variable, date(last["time"]), maps)
+    mapping = getattr(codec.quantities.get(variable), "kind", None)
+    return drawn_row(fields, variable, date(last["time"]), maps, mapping)
 
 
 # Readings of stations, and along tracks.
@@ -589,13 +621,17 @@ def grid_readings(
     variable = next(str(name) for name in fields.data_vars)
     times = [0, fields.sizes["time"] // 2, fields.sizes["time"] - 1]
     maps = {date(fields["time"][t]): fields[variable].isel(time=t) for t in times}
-    figures = {"fields": drawn_row(fields, variable, f"every {resolution:g} degrees", maps)}
+    mapping = fields[variable].attrs.get("quantity")
+    figures = {"fields": drawn_row(fields, variable, f"every {resolution:g} degrees", maps, mapping)}
     tables: dict[str, pd.DataFrame] = {}
     if not result.scores.empty:
         drawn = dict(station_maps(result.scores, result.by_station, lines, west))
         figures |= {name: png(figure) for name, figure in drawn.items()}
         plain = result.scores[~result.scores["variable"].str.contains(", mapped by ")]
-        tables["scores"] = wide_scores(plain)
+        tables["scores"] = headed(
+            wide_scores(plain),
+            f"Errors of the methods at held-out {'passes' if moves(table) else 'stations'}",
+        )
     answer = f"Fields every {resolution:g} degrees and {TimeStep.of(fields)}"
     answer += f", from {text}" if text else ""
     kind = "passes" if moves(table) else "stations"
@@ -617,27 +653,27 @@ def commands_for(
 ) -> list[tuple[str, str]]:
     """Pairs of what to do next and the command, or the call of Python for data that are no file."""
     own, file, best = record.path is None, shlex.quote(record.path or ""), outcome.best
-    condition = ", where={!r}" if own else ' --where "{}"'
-    given = "" if where is None else condition.format(where)
+    condition, good = ", where={!r}" if own else ' --where "{}"', where or " and ".join(conditions)
+    given, filling = (condition.format(each) if each else "" for each in (where, good))
     fill = "fieldcast.fill_gaps(dataset{})" if own else f"fieldcast fill-gaps {file} --output filled.nc{{}}"
     whole = f"the whole record, of which {outcome.part} are used here" if outcome.part else "the record"
     if not complete:
-        same = outcome.data is not None and not (outcome.part or outcome.adds)
-        about = f"fill {whole}{' again, with the same values' * same}: {outcome.adds}"
+        same = outcome.data is not None and not (outcome.part or outcome.adds or conditions)
+        about = f"fill {whole}{' again, with the same values' * same}"
+        about += f", from values with {good} alone, where all are used here" * bool(conditions)
+        about += f": {outcome.adds}"
         about += "fit=FILE stores the fit, by which append" if own else "it stores the fit, by which --append"
-        return [(f"{about} adds later times", fill.format(given))] + [
-            (
-                f"the same from values with {each} alone; here all are used",
-                fill.format(condition.format(each)),
-            )
-            for each in conditions
-        ]
+        return [(f"{about} adds later times", fill.format(filling))]
+    about = f"fill what values with {good} alone leave missing; all are used here, and by the commands below"
+    commands = [(about, fill.format(filling))] if conditions else []
     if own:
         about = f"the model {{}} of {whole}, to keep: here it is fitted and not returned"
         about += f"; mask the data set by {where} before" if where is not None else ""
-        return [(about.format(each), f'fieldcast.fit(dataset, "{each}")') for each in best.values()]
+        return commands + [
+            (about.format(each), f'fieldcast.fit(dataset, "{each}")') for each in best.values()
+        ]
     about = "fill the missing dates, which stay missing here"
-    commands = [(about, fill.format(given))] if gaps == "segment" else []
+    commands += [(about, fill.format(given))] if gaps == "segment" and not conditions else []
     if best:
         options = given + " --gaps segment" * (gaps == "segment")
         options += f" --params rollout.steps={outcome.steps}" if outcome.steps else ""
