@@ -340,7 +340,10 @@ def test_the_page_and_the_result_are_written_and_a_notebook_shows_the_page(
     assert all(command in html.unescape(text) for _, command in gappy.commands)
     assert "quality_level == 2" in html.unescape(text) and text.count("data:image/png") == len(gappy.figures)
     assert gappy.data is not None
-    xr.testing.assert_equal(xr.load_dataset(result)["sst"], gappy.data["sst"])
+    stored = xr.load_dataset(result)
+    xr.testing.assert_equal(stored["sst"], gappy.data["sst"])
+    assert all(stored[name].encoding["zlib"] for name in ("sst", "sst_mean", "sst_spread", "sst_flag"))
+    assert stored["sst"].dtype == stored["sst_spread"].dtype == np.float32  # as in the file
     shown = re.search(r'srcdoc="([^"]*)"', gappy._repr_html_())
     assert shown and html.unescape(shown[1]) == gappy.page() == text
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["filled.nc", "page.html"]

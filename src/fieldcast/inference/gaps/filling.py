@@ -71,6 +71,7 @@ SUMMARY = (
     "{} with gaps filled by {} from the observed values of the record itself; the spread is the standard deviation of "
     "the error, {}."
 )
+COMPRESSED = {"zlib": True, "complevel": 1, "shuffle": True}  # in files
 CALIBRATED, AS_DRAWN = "calibrated at held-out values", "as the method draws all that it does not know"
 
 
@@ -196,6 +197,9 @@ def fill(
     if "predictors" in used:
         stored = False  # the file of a fit lacks their coefficients, and the result their values
     result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, used)
+    for array in result.data_vars.values():
+        if array.ndim and array.dtype.kind in "fi":
+            array.encoding.update(COMPRESSED)
     origin = AS_DRAWN if best.of_all else CALIBRATED
     summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name, origin)
     result = result.assign_attrs(summary=summary, comment=text)
