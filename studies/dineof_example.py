@@ -64,7 +64,7 @@ FORTRAN = "DINEOF (Fortran)"
 INIT = """data = ['record.nc#SST']
 mask = ['record.nc#mask']
 time = 'record.nc#time'
-alpha = 0.01
+alpha = {alpha:.5f}
 numit = 3
 nev = {modes}
 neini = 1
@@ -132,22 +132,26 @@ def by_program(
 ) -> tuple[float, Float[np.ndarray, "time y x"]]:  # fmt: skip
     """The record as DINEOF's program fills it, with its expected error, at values that it holds out if none are given.
 
-    Its filter in time is that of its example, alpha .01 and 3 iterations, for times in days.
+    Its filter in time is that of its example, alpha .01 and 3 iterations, for times in days, or the strongest one that
+    is stable. With fewer cells than times it would read held-out values in another order.
     """
+    days = (times - times[0]) / np.timedelta64(1, "D")
+    modes, alpha = min(modes, len(x) - 6), min(0.01, np.diff(days).min() ** 2 / 4)
+    if held_out is not None and cells.sum() < len(x):
+        raise ValueError("held-out values need at least as many cells as times")
     with tempfile.TemporaryDirectory() as folder:
         data = {
             "SST": (("time", "lat", "lon"), x.astype(np.float32)),
             "mask": (("lat", "lon"), cells.astype("f4")),
         }
-        init = INIT.format(modes=modes, krylov=modes + 5)
-        if (
-            held_out is not None
-        ):  # numbers of a cell of the mask, of which columns come one after the other, and of a time
+        init = INIT.format(alpha=alpha, modes=modes, krylov=modes + 5)
+        # numbers of a cell of the mask, of which columns come one after the other, and of a time
+        if held_out is not None:
             number, (day, cell) = np.zeros(cells.shape), np.nonzero(held_out)
             number.T[cells.T] = np.arange(cells.sum()) + 1
             data["clouds"] = (("two", "point"), np.stack([number[cells][cell], day + 1]).astype("f4"))
             init += "clouds = 'record.nc#clouds'\n"
-        record = xr.Dataset(data, {"time": ((times - times[0]) / np.timedelta64(1, "D")).astype("f4")})
+        record = xr.Dataset(data, {"time": days.astype("f4")})
         fill = {name: {"_FillValue": np.float32(9999.0)} for name in record.variables}
         record.to_netcdf(Path(folder, "record.nc"), format="NETCDF3_CLASSIC", encoding=fill)
         Path(folder, "dineof.init").write_text(init, encoding="utf-8")

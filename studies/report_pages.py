@@ -126,13 +126,12 @@ def time_in_full(report: str) -> str:
     addresses = yaml.safe_load(file.read_text("utf-8"))["reports"][f"report_{report}"]["experiments"]
     runs = pd.read_csv(RESULTS / "runs.csv").query("setting == 'planet'")
     ours = runs[(runs["task"] + "." + runs["experiment"]).isin(addresses)]
-    (machine,) = set(ours["machine"])
     missing = sorted(set(addresses) - set(ours["task"] + "." + ours["experiment"]))
     sentence = (
         f"In full (`kedro run --env base --pipelines report_{report} --params data_root=data_full`) {len(ours)} of its "
         f"{len(addresses)} experiments take {ours['seconds'].sum() / 60:.0f} minutes in total, as recorded for `make "
-        f"tables SETTING=planet` on {machine} in docs/results/runs.csv; no time is recorded for "
-        f"{' and '.join(f'`{name}`' for name in missing)}, nor for the data and the page."
+        f"tables SETTING=planet` on {' and '.join(sorted(set(ours['machine'])))} in docs/results/runs.csv; no time is "
+        f"recorded for {', '.join([*(f'`{name}`' for name in missing), 'the data and the page'])}."
     )
     return textwrap.fill(sentence, 120, break_long_words=False, break_on_hyphens=False)
 

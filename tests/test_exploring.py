@@ -118,6 +118,41 @@ def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration
     assert all(command.endswith('--where "quality_level == 2"') for _, command in gappy.commands)
 
 
+def test_long_names_and_bounds_of_cells_are_kept_and_the_result_can_be_written(tmp_path: Path) -> None:
+    """The model's names are shorter; netCDF stores bounds without chunks, which compression does not allow."""
+    name, given = "sea_surface_temperature", record(0.3).isel(time=slice(40))
+    edges = np.stack([given["lat"] - 1, given["lat"] + 1], axis=1)
+    data = given.rename(sst=name).assign(lat_bnds=(("lat", "bnds"), edges))
+    data["lat"].attrs["bounds"] = "lat_bnds"
+    data.to_netcdf(tmp_path / "long.nc")
+    with xr.open_dataset(tmp_path / "long.nc") as opened:
+        explored = fieldcast.explore(opened)
+        assert explored.data is not None and f"{name}_flag" in explored.data
+        assert "of the filled values of sst are extrapolated" in explored.answer
+        filled = fieldcast.fill_gaps(opened, method="red_noise")
+        filled.to_netcdf(tmp_path / "filled.nc")
+    with xr.open_dataset(tmp_path / "filled.nc") as written:
+        assert written[name].encoding["zlib"] and written[name].encoding["complevel"] == 1
+        np.testing.assert_array_equal(written["lat_bnds"], edges)
+
+
+def test_commands_for_a_complete_record_with_flags() -> None:
+    """A fill from good values comes first, in place of the one of missing dates; the others use all values."""
+    read = exploring.Record("a b.nc", xr.Dataset(), None, "'a b.nc'", "a b.nc", "")
+    outcome = exploring.Outcome("", best={"forecast": "forecast.x"})
+    both = exploring.commands_for(read, None, True, "segment", ["f == 1", "g == 2"], outcome)
+    about, command = both[0]
+    assert about.startswith("fill what values with f == 1 and g == 2 alone leave missing; all are used here")
+    assert command == "fieldcast fill-gaps 'a b.nc' --output filled.nc --where \"f == 1 and g == 2\""
+    assert [part.split()[1] for _, part in both] == ["fill-gaps", "train", "predict"]
+    assert not any("--where" in part for _, part in both[1:])
+    without = exploring.commands_for(read, None, True, "segment", [], outcome)
+    assert without[0] == (
+        "fill the missing dates, which stay missing here",
+        "fieldcast fill-gaps 'a b.nc' --output filled.nc",
+    )
+
+
 def test_a_condition_removes_bad_values(files: Path) -> None:
     """The numbers are those of `fill_gaps`; each command to go on with has the condition, not proposed again."""
     given, condition = flagged(), "quality_level == 2"

@@ -16,7 +16,7 @@ from fieldcast.encoding.gappy_record import (
     GappyRecord,
     block_sums,
     common_coefficients,
-    hidden_predictors,
+    hidden_predictor,
     regression,
     ridge_of,
     sums,
@@ -196,6 +196,14 @@ def test_the_spread_holds_where_a_predictor_is_missing_at_half_of_the_gaps(
     np.testing.assert_array_equal(record.on_grid(record.determined, 0, False), ~lacking)
 
 
+def test_a_predictor_under_the_same_clouds_leaves_another_one_in_use(gappy: xr.Dataset) -> None:
+    noise = gappy["salt"].where(gappy["chl"].notnull())
+    filled = fieldcast.fill_gaps(
+        gappy[["chl", "sst"]].assign(salt=noise), predictors=["salt", "sst"], quantities="none"
+    )
+    assert filled.attrs["fieldcast_predictors"] == "salt, sst of chl"
+
+
 def test_predictors_are_hidden_as_often_as_they_are_missing() -> None:
     """A fifth of the times without a value lack the predictor, and every missing value of other times does."""
     times, cells = 4000, 5
@@ -211,7 +219,7 @@ def test_predictors_are_hidden_as_often_as_they_are_missing() -> None:
     record = Record(
         torch.zeros(times, cells), observed & ~held_out, torch.zeros(times, dtype=torch.long), points
     )
-    hidden = hidden_predictors(record, known, held_out, slice(0, cells))
+    hidden = hidden_predictor(record, known, held_out, slice(0, cells))
     assert not hidden[~held_out].any()
     assert float(hidden[2000:2500].all(1).double().mean()) == pytest.approx(0.2, abs=0.05)
     assert not (hidden[2000:2500].any(1) & ~hidden[2000:2500].all(1)).any()
@@ -236,14 +244,23 @@ def test_a_missing_predictor_is_interpolated_in_time_as_far_as_it_persists(rho: 
 def test_masks_of_the_variable_leave_predictors_as_they_are(gappy: xr.Dataset) -> None:
     """A mask of the land, and one in time, drop what is observed of the others alone."""
     land = np.zeros((ROWS, COLUMNS))
-    land[:2] = 1
+    land[0, 0] = 1
+    chl = gappy["chl"].where(
+        (land == 0) | (np.arange(DAYS) < 20)[:, None, None]
+    )  # observed on land at 20 times
+    data = gappy[["sst"]].assign(chl=chl, land_mask=(DIMS[1:], land))
+    fields, _ = ingest(data, gaps="insert", missing="train", predictors=["sst"])
+    expected = chl.where(land == 0).rename(lat="latitude", lon="longitude").sel(latitude=fields["latitude"])
+    np.testing.assert_allclose(fields["chl"], expected, rtol=1e-6)
+    assert chl.count() > expected.count() and np.isfinite(domain.predictors(fields)["sst"]).all()
+    with pytest.raises(InputError, match="sst are all variables"):
+        ingest(data.drop_vars("chl"), gaps="insert", missing="train", predictors=["sst"])
     ice = np.ones((DAYS, ROWS, COLUMNS))
     ice[:10, 3:] = 0
-    data = gappy[["chl", "sst"]].assign(land=(DIMS[1:], land, {"standard_name": "land_binary_mask"}))
-    data["chl"] = data["chl"].where(land == 0)
-    data = data.assign({MASK: (DIMS, ice)})
+    data = gappy[["chl", "sst"]].assign({MASK: (DIMS, ice)})
     fields, _ = ingest(data, gaps="insert", missing="train", predictors=["sst"])
-    assert fields["chl"].isnull()[:, -2:].all() or fields["chl"].isnull()[:, :2].all()
+    expected = gappy["chl"].where(ice == 1).rename(lat="latitude", lon="longitude")
+    np.testing.assert_allclose(fields["chl"], expected.sel(latitude=fields["latitude"]), rtol=1e-6)
     assert np.isfinite(domain.predictors(fields)["sst"]).all()
 
 

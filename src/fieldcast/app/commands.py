@@ -89,11 +89,11 @@ class OnFile(click.Command):
             predictors = [
                 name
                 for text in values.pop("predictors", ())
-                for name in ([text] if os.path.exists(text) else text.split("+"))
+                for name in ([text] if os.path.exists(local(text)) else text.split("+"))
             ]
             values_of_source = {
                 "mask": values.pop("mask", None),
-                "predictors": [local(name) if os.path.exists(name) else name for name in predictors],
+                "predictors": [local(name) if os.path.exists(local(name)) else name for name in predictors],
             }
             of_source = {name: value for name, value in values_of_source.items() if value}
         runtime_params = {**params, section: {**params.get(section, {}), **values}}

@@ -306,7 +306,7 @@ def predicted_part(
     """The part of the values that the predictors of the fields predict, and a mask of where all of them are known.
 
     Each group, the columns of a variable, has a ridge of its own; other columns have 0, and are not known. Held-out
-    values count as not observed; their predictors are hidden as often as those of missing values are missing.
+    values count as not observed; each predictor is hidden there as often as it is missing at missing values.
     """
     drift, determined = torch.zeros_like(record.x), torch.zeros_like(record.observed)
     cells = has_column.nonzero()[:, 1:].cpu()
@@ -318,13 +318,15 @@ def predicted_part(
         columns = torch.arange(group.start, group.stop)
         y, x = cells[group].numpy().T
         determined[:, group] = torch.from_numpy(is_finite[:, y, x])
-        complete = arrays
-        if held_out is not None and not determined[:, group].all():
-            hidden = hidden_predictors(record, determined[:, group], held_out[:, group], group).cpu().numpy()
-            complete = [array.copy() for array in arrays]
-            for array in complete:
-                array[:, y, x] = np.where(hidden, np.nan, array[:, y, x])
-        complete = [without_gaps(array, record.segment.cpu()) for array in complete]
+        complete = []
+        for array in arrays:
+            visible = array
+            if held_out is not None and not np.isfinite(array[:, y, x]).all():
+                available = torch.from_numpy(np.isfinite(array[:, y, x])).to(held_out.device)
+                hidden = hidden_predictor(record, available, held_out[:, group], group).cpu().numpy()
+                visible = array.copy()
+                visible[:, y, x] = np.where(hidden, np.nan, array[:, y, x])
+            complete.append(without_gaps(visible, record.segment.cpu()))
         used = record.observed[:, group] & determined[:, group]
         tables: list[tuple[Tensor, ...]] = []  # sums of some cells in blocks of times
         sample = torch.randperm(len(columns), generator=generator_for("cells that choose the ridge"))
@@ -342,26 +344,26 @@ def predicted_part(
     return drift, determined
 
 
-def hidden_predictors(
-    record: Record, determined: Bool[Tensor, "time some"], held_out: Bool[Tensor, "time some"], columns: slice
+def hidden_predictor(
+    record: Record, available: Bool[Tensor, "time some"], held_out: Bool[Tensor, "time some"], columns: slice
 ) -> Bool[Tensor, "time some"]:
-    """Mask of the held-out values whose predictors are hidden, all of a time or none.
+    """Mask of the held-out values of which a predictor is hidden, all of a time or none.
 
-    At whole times and at others, as large a share of them lacks predictors as of the missing values there.
+    At whole times and at others, as large a share of them lacks it as of the missing values there.
     """
     observed = record.observed[:, columns] & ~held_out
     missing = ~(observed | held_out)
     masked = record.masked_in(columns)
     if masked is not None:
         missing &= ~masked
-    draw = torch.rand(len(determined), generator=generator_for("hidden predictors")).to(determined.device)
+    draw = torch.rand(len(available), generator=generator_for("hidden predictors")).to(available.device)
     is_empty = ~(observed | held_out).any(1), ~observed.any(1)  # the times, before and after holding out
-    hidden = torch.zeros_like(determined)
+    hidden = torch.zeros_like(available)
     for whole in (True, False):
-        at_missing = determined[missing & (is_empty[0] == whole)[:, None]].double()
+        at_missing = available[missing & (is_empty[0] == whole)[:, None]].double()
         at_held_out = held_out & (is_empty[1] == whole)[:, None]
         if len(at_missing) and at_held_out.any():
-            keep = float(at_missing.mean()) / max(float(determined[at_held_out].double().mean()), 1e-9)
+            keep = float(at_missing.mean()) / max(float(available[at_held_out].double().mean()), 1e-9)
             hidden |= at_held_out & (draw >= keep)[:, None]
     return hidden
 

@@ -81,7 +81,7 @@ def _repaired(
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Repair and check a data set in the layout of `to_contract`, as `ingest` does; `of` is the one that was given."""
     require_variables(fields, where)
-    notes, predictors = _noted(fields, where), fields.attrs.pop(PREDICTORS, [])
+    notes, predictors = _noted(fields, where), _named_predictors(fields, where, missing)
     if fields.nbytes <= MAX_MEMORY_BYTES:
         with reading(where, Exception, of=of):
             fields = fields.load()
@@ -101,9 +101,21 @@ def _repaired(
             findings.append(_few_times(fields.sizes["time"], where))
         fields, more = quality.inspect(fields, where, missing, errors=fills_gaps(gaps, missing), part=part)
         if predictors:
-            fields = _with_predictors(fields, predictors, where, missing)
+            fields = _with_predictors(fields, predictors, where)
         fields = _described(fields, where)
     return fields, quality.table(notes + land + findings + more)
+
+
+def _named_predictors(fields: xr.Dataset, where: str, missing: Missing) -> list[str]:
+    """The predictors that an option names, beside which variables to fill are left; takes them from the attributes."""
+    names: list[str] = fields.attrs.pop(PREDICTORS, [])
+    if names and missing != "train":
+        raise InputError("ingestion.predictors is for records with gaps: set ingestion.missing=train, too.")
+    if names and set(names) >= set(time_varying(fields)):
+        raise InputError(
+            f"predictors: {', '.join(names)} are all variables of {where}: leave out those that are to be filled."
+        )
+    return names
 
 
 def _noted(fields: xr.Dataset, where: str) -> list[Finding]:
@@ -230,16 +242,10 @@ def _without_masked(
     )
 
 
-def _with_predictors(fields: xr.Dataset, names: Sequence[str], where: str, missing: Missing) -> xr.Dataset:
+def _with_predictors(fields: xr.Dataset, names: Sequence[str], where: str) -> xr.Dataset:
     """Make some variables predictors of the others: coordinates with their standardised anomalies."""
-    if missing != "train":
-        raise InputError("ingestion.predictors is for records with gaps: set ingestion.missing=train, too.")
     if constant := [name for name in names if name not in time_varying(fields)]:
         raise InputError(f"predictors: '{constant[0]}' of {where} does not vary in time: leave it out.")
-    if not [name for name in time_varying(fields) if name not in names]:
-        raise InputError(
-            f"predictors: {', '.join(names)} are all variables of {where}: leave out those that are to be filled."
-        )
     arrays = {}
     for name in names:
         normal = climatology.fit(fields[[name]], shrink=True)

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
 from fieldcast.fields.conditions import conditions
-from fieldcast.fields.paths import files_of
+from fieldcast.fields.paths import files_of, local
 from fieldcast.fields.planet.options import FIELD_STEP, STATE_STEP, PlanetOptions
 from fieldcast.lineage import digest
 
@@ -318,7 +318,7 @@ class Ingestion(Source):
     @property
     def predictor_files(self) -> list[str]:
         """The predictors that are files."""
-        return [name for name in self.predictors or () if glob.has_magic(name) or os.path.exists(name)]
+        return [name for name in self.predictors or () if glob.has_magic(name) or os.path.exists(local(name))]
 
     def folder(self) -> str | None:
         """Folder of the images; None if they are fetched."""

@@ -274,7 +274,8 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
     options = fill_options(seed=seed)
     filled, _ = fill(comparison, tried, statistics, layout, 0, TrustLimits(), seed, choices, options)
     series = comparison.series(tried, statistics.variances)
-    drawn = dict(pictures(to_model_names(filled, fields), series, outline(fields)))
+    named = to_model_names(filled, fields)
+    drawn = dict(pictures(named, series, outline(fields)))
     figures = {name: png(figure) for name, figure in drawn.items()}
     first = next((name for name in figures if name.endswith("_maps")), None)
     figures = {first: figures.pop(first), **figures} if first else figures
@@ -287,7 +288,7 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
         adds = f"methods are compared to the end, and another than {best} may win; "
     elif SAMPLED in methods(fields, chosen, GapFilling(), seed, device):
         adds = f"{SAMPLED} takes part, too, and may win; it stores no fit; "
-    answer += f"{after}; scores at held-out values. {extrapolated_text(filled, time_varying(fields))}"
+    answer += f"{after}; scores at held-out values. {extrapolated_text(named, time_varying(fields))}"
     return Outcome(
         answer, {"scores": scores}, figures, "filled.nc", filled, str(filled.attrs["comment"]), part=used, adds=adds,
         method=best,

@@ -208,13 +208,15 @@ def fill_gaps(
 
 def names_of(predictors: object) -> list[str]:
     """The names of the predictors of a data set, of which there may be one or none."""
-    names = [predictors] if isinstance(predictors, str) else () if predictors is None else predictors
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+    names = [] if predictors is None else [predictors]
+    if isinstance(predictors, Iterable) and not isinstance(predictors, str):
+        names = list(predictors)
+    if not all(isinstance(name, str) for name in names):
         raise InputError(
             f"predictors is a {type(predictors).__name__}: give names of variables; "
             "an array is made a variable of the data set first."
         )
-    return list(names)
+    return [str(name) for name in names]
 
 
 def used_part(

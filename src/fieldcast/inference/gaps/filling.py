@@ -199,6 +199,7 @@ def fill(
     result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, used)
     for array in result.data_vars.values():
         if array.ndim and array.dtype.kind in "fi":
+            array.encoding.pop("contiguous", None)  # as a file without compression is
             array.encoding.update(COMPRESSED)
     origin = AS_DRAWN if best.of_all else CALIBRATED
     summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name, origin)
@@ -301,8 +302,8 @@ than {MAX_LENGTHS:g} e-folding lengths (1/e) of the correlation away, or the val
 prediction of a held-out one; do not trust these values.
 left missing: by max_gap or max_spread."""
 PREDICTED = (
-    "The climatology of {} has the part that {} of the same time determines; a value there is not extrapolated for its "
-    "distance from observations alone."
+    "The climatology of {} has the part that {} of the same time determines; a value there, where all of them are "
+    "known, is not extrapolated for its distance from observations alone."
 )
 SEASONS = {
     CONSTANT: "The record spans less than two years: the methods work on departures from each cell's mean, "

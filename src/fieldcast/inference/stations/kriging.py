@@ -187,9 +187,8 @@ def common_course(record: GaugeRecord) -> dict[str, Surface]:
     x, number = record.x, record.observed.sum(1)
     mean, a = np.nanmean(x, axis=0), np.zeros(2 * HARMONICS)
     enough = np.count_nonzero(number) > COEFFICIENTS
-    for _ in range(
-        COURSE_ITERATIONS if enough else 0
-    ):  # stations that have readings at one season only have other means
+    # stations that have readings at one season only have other means
+    for _ in range(COURSE_ITERATIONS if enough else 0):
         average = np.nansum(x - mean, axis=1) / np.where(number > 0, number, np.nan)
         a = station_cycle(average[:, None], record.phase)[0, 1:]
         mean = np.nanmean(x - (basis(record.phase)[:, 1:] @ a)[:, None], axis=0)

@@ -117,7 +117,7 @@ def choose_quantities(
 def judged_part(gauges: Gauges, variable: str) -> tuple[GaugeRecord, pd.DataFrame]:
     """Readings of a variable at the stations nearest to their middle, in as many stretches as there are selections.
 
-    At most `MAX_STATIONS` stations and `MAX_TIMES` times. Stretches of a longer record have no annual cycle.
+    At most `MAX_STATIONS` stations and `MAX_TIMES` times. Stretches of a longer record share one annual course.
     """
     record, table = gauges.of(variable)
     times = np.arange(len(record.x))

@@ -91,6 +91,8 @@ class Dynamics:
                 cov[t - 1].addmm_(gain @ (cov[t] - predicted_cov[t]), gain.T)
                 torch.mm(cov[t], gain.T, out=lagged[t])
         lagged[0] = 0.0
+        if not mean.isfinite().all():
+            raise torch.linalg.LinAlgError("the covariance of a forecast of the modes is singular")
         return SmoothedMoments(mean, cov, lagged, float(likelihood))
 
     def expected(
@@ -133,6 +135,7 @@ class Dynamics:
             members[:, k] = torch.where(observed, x, free_run(k).add_(z_hat[:, k] @ w).to(x))
         return members
 
+    @one_thread()
     def smoothed_means(
         self, m: Float[Tensor, "time q q"], b: Float[Tensor, "time members q"], starts: list[bool]
     ) -> Float[Tensor, "time members q"]:
