@@ -1,5 +1,6 @@
 """A filled record grows by days: as if it had been filled with them, by the parameters of its first fit."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,9 @@ def test_observed_values_are_kept_and_earlier_days_do_not_change(filled: Appende
     for name, array in before.data_vars.items():
         assert str(longer[name].attrs) == str(array.attrs)
     assert longer.attrs["comment"].startswith(f"{MORE} times (2001-05-06 to 2001-05-10) were appended")
+    change = np.nanmax(abs(longer["sst"].values[: DAYS - MORE] - before["sst"].values))
+    (largest,) = re.findall(r"revised, by at most (\S+) degC \(sst\)\.", longer.attrs["comment"])
+    assert float(largest) == pytest.approx(change, rel=0.01) and change > 0
     assert longer.attrs["time_coverage_end"].startswith("2001-05-10")
     assert longer.attrs["fieldcast_fit"] == FIT and "low_rank" in longer.attrs["comment"]
 

@@ -40,6 +40,7 @@ from fieldcast.fields.conventions import (
 )
 from fieldcast.fields.ingest import ingest_contract
 from fieldcast.fields.observation_error import names_variables, separate_errors
+from fieldcast.fields.quantities import Circle
 from fieldcast.fields.sources import join_files
 from fieldcast.fields.times import as_record
 from fieldcast.inference.gaps.filling import TrustLimits, with_flags
@@ -49,6 +50,7 @@ from fieldcast.inference.result_attributes import command, coverage, restore_lay
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.local_kriging import REACH_IN_TAU, KrigingModel
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.scores.numbers import significant
 
 LOG = logging.getLogger(__name__)
 REVISED = 2.0  # e-folding times before the new ones within which times are revised
@@ -285,7 +287,8 @@ def with_attributes_of(
     text = (
         f"{counted(new, 'time')} ({period}) {'was' if new == 1 else 'were'} appended to the record, filled by "
         f"{fit.method} as it was fitted to the first {fitted} of now {total + new} times; "
-        f"{counted(revised, 'time')} before, from {begin} on, {'was' if revised == 1 else 'were'} revised."
+        f"{counted(revised, 'time')} before, from {begin} on, {'was' if revised == 1 else 'were'} revised, by at most "
+        f"{largest_changes(extended, filled, slice(total - revised, total))}."
     )
     if total + new - fitted > MAX_AGE * (total + new):
         text += (
@@ -300,6 +303,20 @@ def with_attributes_of(
         "comment": f"{text}\n\nThe report on the fit:\n\n{fit.report}",
     }  # fmt: skip
     return extended
+
+
+def largest_changes(extended: xr.Dataset, filled: xr.Dataset, revised: slice) -> str:
+    """The largest change of each variable at the times that were revised, in its unit."""
+    dim, changes = time_dimension(filled), []
+    for name in filled_variables(filled, "the filled record"):
+        array, quantity = filled[name], str(filled[name].attrs.get("quantity", ""))
+        before, after = (each[name].isel({dim: revised}).values.astype(float) for each in (filled, extended))
+        change = np.abs(after - before)
+        if quantity.startswith(Circle.kind):
+            change = np.minimum(change, 360 - change)
+        largest = np.nanmax(change) if np.isfinite(change).any() else 0.0
+        changes.append(f"{significant(largest)} {array.attrs.get('units', '')}".strip() + f" ({name})")
+    return ", ".join(changes)
 
 
 def day_of(times: xr.DataArray, number: int) -> str:

@@ -379,9 +379,9 @@ def race_table(comparison: Comparison, tried: Tried) -> str:
 
 
 def smoothing_report(comparison: Comparison, gappy: GappyRecord, filling: Filling) -> str:
-    """Sentences on the errors of observed values before and after they are smoothed; empty if they have none."""
+    """Sentences on the errors of observed values, before and after they are smoothed if they are given."""
     if not comparison.errors.deviation:
-        return ""
+        return "Scores and spreads include the errors of observed values; given by noise, the spread leaves them out.\n"
     before = comparison.record().record.noise
     assert before is not None
     sentences, observed = [], gappy.record.observed

@@ -414,21 +414,28 @@ class Comparison:
 
         Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values that the methods see and
         the held-out ones, NaN elsewhere; `filled`, with its 90 % interval from `low` to `high`, of the best method,
-        `dineof`, if it was a finalist, and `linear_in_time`. The interval is that of the root of `variances`.
+        `dineof`, if it was a finalist and where a time has values, and `linear_in_time`. The interval is that of the
+        root of `variances`.
         """
         visible, mask, best = self.visible(), self.held_out.mask, tried.best
         begins, columns = stretches(visible, mask)
         truth, observed = visible.record.x[:, columns], visible.record.observed[:, columns]
         scale, climatology = visible.scale[columns], visible.climatology(columns)
+        empty = ~present_variables(
+            visible.record.observed, visible.variable
+        )  # times of which DINEOF knows nothing
         anomalies = {
             "filled": best.mean_of_series,
-            **{trial.name: trial.mean_of_series for trial in tried.compared if trial.name == dineof.__name__},
+            **{
+                trial.name: trial.mean_of_series.masked_fill(empty, torch.nan)
+                for trial in tried.compared
+                if trial.name == dineof.__name__
+            },
             "linear_in_time": visible.linear_in_time(columns),
             "observed": torch.where(observed, truth, torch.nan),
             "hidden": torch.where(mask[:, columns], truth, torch.nan),
         }
         series = {name: x * scale + climatology for name, x in anomalies.items()}
-        empty = ~present_variables(visible.record.observed, visible.variable)
         spread = variances(best.predictors_of_series, empty).sqrt()
         spread = spread.masked_fill(observed, 0.0) * scale
         codec, times, tables = visible.codec, calendars.iso(visible.times), []
