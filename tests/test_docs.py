@@ -134,7 +134,7 @@ def runs_by_make() -> list[str]:
 def test_commands_of_runs_can_be_given(command: str, project: dict[str, Any]) -> None:
     phrases = shlex.split(command, comments=True)[2:]
     requested = dict(zip(phrases[::2], phrases[1::2], strict=True))
-    selecting = {"--pipelines", "--env", "--params", "--namespaces", "--tags"}
+    selecting = {"--pipelines", "--env", "--params", "--namespaces", "--tags", "--nodes"}
     assert set(requested) <= {*selecting, "--runner", "--runner-params", "--config"}
     assert (ROOT / requested.get("--config", "README.md")).exists()
     assert issubclass(load_obj(requested.get("--runner", "SequentialRunner"), "kedro.runner"), AbstractRunner)
