@@ -322,6 +322,10 @@ def main() -> None:
         print("pyDINEOF is not installed; its rows are left out.")
     if options.program:
         names.insert(2, FORTRAN)
+        x, times, sea = (dataset[name].values for name in ("SST", "time", "mask"))
+        print(
+            f"{FORTRAN} at pixels that it draws itself: {by_program(options.program, x, times, sea > 0, 5)[0]:.4f}"
+        )
     begun = time.process_time()
     filled = fill_gaps(dataset, gaps="keep")
     best = filled.attrs["comment"].split()[2].strip(",.")
