@@ -240,16 +240,19 @@ def portable(error: BaseException) -> BaseException:
     return copy
 
 
-M_MMAP_THRESHOLD, LARGE_ARRAY = -3, 2**22  # option of glibc; bytes
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc
+KEPT, LARGE_ARRAY = 2**26, 2**22  # bytes
 
 
 def release_memory() -> None:
     """Give freed memory back to the system, large arrays from now on as soon as they are freed.
 
-    The C library of Linux keeps it, in pieces that new arrays do not fit.
+    The C library of Linux keeps it, in pieces that new arrays do not fit. It may keep `KEPT` at the end of its heap, which
+    it would otherwise give back and ask for at every other operation.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY)
+        library.mallopt(M_TRIM_THRESHOLD, KEPT)
         library.malloc_trim(0)
 
 

@@ -153,7 +153,9 @@ def test_observed_values_are_kept_and_earlier_days_do_not_change(filled: Appende
     for name, array in before.data_vars.items():
         assert str(longer[name].attrs) == str(array.attrs)
     assert longer.attrs["comment"].startswith(f"{MORE} times (2001-05-06 to 2001-05-10) were appended")
-    assert "revised, by at most 0 degC (sst)." in longer.attrs["comment"]  # the low-rank Gaussian knows no time
+    assert (
+        "revised, by at most 0 degC (sst)." in longer.attrs["comment"]
+    )  # the low-rank Gaussian knows no time
     assert longer.attrs["time_coverage_end"].startswith("2001-05-10")
     assert longer.attrs["fieldcast_fit"] == FIT and "low_rank" in longer.attrs["comment"]
 
