@@ -247,8 +247,8 @@ KEPT, LARGE_ARRAY = 2**26, 2**22  # bytes
 def release_memory() -> None:
     """Give freed memory back to the system, large arrays from now on as soon as they are freed.
 
-    The C library of Linux keeps it, in pieces that new arrays do not fit. It may keep `KEPT` at the end of its heap, which
-    it would otherwise give back and ask for at every other operation.
+    The C library of Linux keeps it, in pieces that new arrays do not fit. It may keep `KEPT` at the end of its heap,
+    which it would otherwise give back and ask for at every other operation.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY)
