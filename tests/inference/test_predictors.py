@@ -258,6 +258,8 @@ def test_masks_of_the_variable_leave_predictors_as_they_are(gappy: xr.Dataset) -
     ice = np.ones((DAYS, ROWS, COLUMNS))
     ice[:10, 3:] = 0
     data = gappy[["chl", "sst"]].assign({MASK: (DIMS, ice)})
+    with pytest.raises(InputError, match="sst are all variables"):
+        ingest(data.drop_vars("chl"), gaps="insert", missing="train", predictors=["sst"])
     fields, _ = ingest(data, gaps="insert", missing="train", predictors=["sst"])
     expected = gappy["chl"].where(ice == 1).rename(lat="latitude", lon="longitude")
     np.testing.assert_allclose(fields["chl"], expected.sel(latitude=fields["latitude"]), rtol=1e-6)

@@ -111,7 +111,7 @@ def _named_predictors(fields: xr.Dataset, where: str, missing: Missing) -> list[
     names: list[str] = fields.attrs.pop(PREDICTORS, [])
     if names and missing != "train":
         raise InputError("ingestion.predictors is for records with gaps: set ingestion.missing=train, too.")
-    if names and set(names) >= set(time_varying(fields)):
+    if names and {*names, MASK} >= set(time_varying(fields)):
         raise InputError(
             f"predictors: {', '.join(names)} are all variables of {where}: leave out those that are to be filled."
         )

@@ -1,6 +1,5 @@
 """Options of ingestion, validated before anything runs; a refusal must not wait for xarray."""
 
-import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
 from fieldcast.fields.conditions import conditions
-from fieldcast.fields.paths import files_of, local
+from fieldcast.fields.paths import files_of, names_files
 from fieldcast.fields.planet.options import FIELD_STEP, STATE_STEP, PlanetOptions
 from fieldcast.lineage import digest
 
@@ -318,7 +317,7 @@ class Ingestion(Source):
     @property
     def predictor_files(self) -> list[str]:
         """The predictors that are files."""
-        return [name for name in self.predictors or () if glob.has_magic(name) or os.path.exists(local(name))]
+        return [name for name in self.predictors or () if names_files(name)]
 
     def folder(self) -> str | None:
         """Folder of the images; None if they are fetched."""

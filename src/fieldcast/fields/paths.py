@@ -49,6 +49,11 @@ def local(path: str) -> str:
     return os.path.expanduser(path.removeprefix("file://"))
 
 
+def names_files(name: str) -> bool:
+    """Whether a name is that of a local file or folder, or a glob."""
+    return glob.has_magic(name) or os.path.exists(local(name))
+
+
 def matches(path: str) -> list[str]:
     """Local files and folders that a path or glob matches, sorted; a file called `a[1].nc` matches itself alone."""
     path = local(path)

@@ -30,7 +30,7 @@ from fieldcast.fields.domain import blocks
 from fieldcast.fields.encoding import join_encodings
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.options import Source
-from fieldcast.fields.paths import is_remote, local, matches, require
+from fieldcast.fields.paths import is_remote, local, matches, names_files, require
 from fieldcast.fields.repair import refuse_far_years
 from fieldcast.fields.selection import select_part
 from fieldcast.fields.splits import within
@@ -48,9 +48,7 @@ def open_source(source: Source, part: bool = False) -> xr.Dataset:
     parts: list[tuple[str, xr.Dataset]] = []
     notes: dict[str, dict[str, str]] = {}
     given = source.predictors or []
-    others = [
-        name for name in given if is_remote(name) or glob.has_magic(name) or os.path.exists(local(name))
-    ]  # files
+    others = [name for name in given if is_remote(name) or names_files(name)]
     predictors = [name for name in given if name not in others]
     wanted = None
     if source.variables is not None:
