@@ -92,30 +92,46 @@ def stations(files: Path) -> Exploration:
     return fieldcast.explore(files / "gauges.csv")
 
 
-def test_gaps_are_counted_and_filled_as_fill_gaps_fills_them(gappy: Exploration, files: Path) -> None:
-    given = xr.open_dataset(files / "gappy.nc")
-    (row,) = gappy.tables["variables"].to_dict("records")
+def test_gaps_are_counted_and_filled_as_fill_gaps_fills_them() -> None:
+    given = flagged()
+    explored = fieldcast.explore(given, where="")  # bad values, too
+    (row,) = explored.tables["variables"].to_dict("records")
     assert row["missing"] == pytest.approx(float(given["sst"].isnull().mean()), abs=1e-12)
     assert row["empty_times"] == int(given["sst"].isnull().all(("lat", "lon")).sum())
     assert row["cells"] == Y * X and row["numbers"] == "linear"
-    assert gappy.data is not None and gappy.result == "filled.nc"
     filled = fieldcast.fill_gaps(given)
+    assert explored.data is not None and not any("--where" in command for _, command in explored.commands)
     for name in ("sst", "sst_mean", "sst_spread", "sst_flag"):
-        np.testing.assert_array_equal(gappy.data[name].values, filled[name].values)
-    assert gappy.commands[0][0].startswith("fill the record, from values with quality_level == 2 alone")
+        np.testing.assert_array_equal(explored.data[name].values, filled[name].values)
     flag = filled["sst_flag"].values
     share = 100 * np.sum(flag == 2) / np.isin(flag, (1, 2)).sum()
-    said = re.search(r"(\S+) % of the filled values of sst are extrapolated \(flag 2\)", gappy.answer)
+    said = re.search(r"(\S+) % of the filled values of sst are extrapolated \(flag 2\)", explored.answer)
     assert said and float(said[1]) == pytest.approx(share, rel=0.01)
-    best = gappy.tables["scores"]["method"].iloc[0]
-    assert f"filled by {best}" in gappy.answer and f"Filled by {best}" in gappy.report
+    best = explored.tables["scores"]["method"].iloc[0]
+    assert f"filled by {best}" in explored.answer and f"Filled by {best}" in explored.report
 
 
-def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration) -> None:
-    counts = np.bincount(flagged()["quality_level"].values.ravel())
+def test_values_whose_flag_is_bad_are_left_out(gappy: Exploration) -> None:
+    """As by the condition that the meanings of the flag give, which the commands to go on with have, too."""
+    given, condition = flagged(), "quality_level == 2"
+    counts = np.bincount(given["quality_level"].values.ravel())
     assert gappy.tables["quality"]["count"].tolist() == counts.tolist()
-    assert gappy.conditions == ["quality_level == 2"]
-    assert all(command.endswith('--where "quality_level == 2"') for _, command in gappy.commands)
+    assert ("values", f"those with {condition}") in gappy.facts
+    assert all(command.endswith(f'--where "{condition}"') for _, command in gappy.commands)
+    assert 'Only values with "quality_level == 2" are used' in gappy.notes[-1]
+    assert gappy.data is not None and gappy.result == "filled.nc"
+    filled = fieldcast.fill_gaps(given, where=condition)
+    np.testing.assert_array_equal(gappy.data["sst"].values, filled["sst"].values)
+
+
+def test_all_values_are_used_where_too_few_are_good() -> None:
+    """Two flags of which never both are good: their conditions together leave nothing."""
+    first = flagged()
+    other = (2 - first["quality_level"]).clip(0, 2).astype("i1").assign_attrs(first["quality_level"].attrs)
+    explored = fieldcast.explore(first.assign(other_level=other))
+    assert "Bad values are used, too" in explored.notes[-1]
+    assert not any("where=" in command for _, command in explored.commands)
+    assert not any(name == "values" for name, _ in explored.facts)
 
 
 def test_long_names_and_bounds_of_cells_are_kept_and_the_result_can_be_written(tmp_path: Path) -> None:
@@ -136,17 +152,13 @@ def test_long_names_and_bounds_of_cells_are_kept_and_the_result_can_be_written(t
         np.testing.assert_array_equal(written["lat_bnds"], edges)
 
 
-def test_commands_for_a_complete_record_with_flags() -> None:
-    """A fill from good values comes first, in place of the one of missing dates; the others use all values."""
+def test_commands_for_a_complete_record() -> None:
     read = exploring.Record("a b.nc", xr.Dataset(), None, "'a b.nc'", "a b.nc", "")
     outcome = exploring.Outcome("", best={"forecast": "forecast.x"})
-    both = exploring.commands_for(read, None, True, "segment", ["f == 1", "g == 2"], outcome)
-    about, command = both[0]
-    assert about.startswith("fill what values with f == 1 and g == 2 alone leave missing; all are used here")
-    assert command == "fieldcast fill-gaps 'a b.nc' --output filled.nc --where \"f == 1 and g == 2\""
+    both = exploring.commands_for(read, "f == 1", True, "segment", outcome)
     assert [part.split()[1] for _, part in both] == ["fill-gaps", "train", "predict"]
-    assert not any("--where" in part for _, part in both[1:])
-    without = exploring.commands_for(read, None, True, "segment", [], outcome)
+    assert all('--where "f == 1"' in part for _, part in both)
+    without = exploring.commands_for(read, None, True, "segment", outcome)
     assert without[0] == (
         "fill the missing dates, which stay missing here",
         "fieldcast fill-gaps 'a b.nc' --output filled.nc",
@@ -154,12 +166,12 @@ def test_commands_for_a_complete_record_with_flags() -> None:
 
 
 def test_a_condition_removes_bad_values(files: Path) -> None:
-    """The numbers are those of `fill_gaps`; each command to go on with has the condition, not proposed again."""
+    """The numbers are those of `fill_gaps`, and each command to go on with has the condition."""
     given, condition = flagged(), "quality_level == 2"
     filled = fieldcast.fill_gaps(given, where=condition)
     for data in (files / "gappy.nc", given):
         explored = fieldcast.explore(data, where=condition)
-        assert explored.data is not None and explored.conditions == []
+        assert explored.data is not None
         np.testing.assert_array_equal(explored.data["sst"].values, filled["sst"].values)
         assert all(condition in command for _, command in explored.commands)
         assert ("values", f"those with {condition}") in explored.facts

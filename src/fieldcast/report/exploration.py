@@ -59,8 +59,6 @@ class Exploration:
         The report of the method that made the result.
     method
         Name of this method, if it is not the first one of the scores.
-    conditions
-        Conditions `where` that use flags of quality.
     commands
         What to do next, and the command that does it.
     """
@@ -74,7 +72,6 @@ class Exploration:
     result: str = ""
     data: xr.Dataset | None = None
     notes: Sequence[str] = ()
-    conditions: Sequence[str] = ()
     report: str = ""
     method: str = ""
 
@@ -94,10 +91,6 @@ class Exploration:
         parts = [
             "\n".join([self.name, *(f"  {name:<{width}}  {text}" for name, text in self.facts)]),
             *contents,
-            *(
-                f'all values are used here, also bad ones: --where "{each}" takes good ones'
-                for each in self.conditions
-            ),
             "\n".join(f"- {note}" for note in self.notes),
             self.answer,
             *lines.values(),
@@ -135,8 +128,6 @@ class Exploration:
         pictures = {name: Picture(png) for name, png in self.figures.items()}
         first = {"at_a_glance": pictures.pop(next(iter(pictures)))} if pictures else {}
         tables = {name: as_table(table) for name, table in self.tables.items()}
-        unused = 'of quality are not used here: --where "{}" keeps good values alone'
-        doubts = [*(Doubt(0, "flags", unused.format(each)) for each in self.conditions), *self.doubts()]
         sections = render("exploration", {}, look=self, tables=tables, figures=pictures)
         first_table = next((name for name in ("scores", "reconstructions") if name in tables), None)
         of_first = self.tables[first_table] if first_table else pd.DataFrame()
@@ -144,7 +135,7 @@ class Exploration:
             title=self.name, subtitle=f"{'; '.join(text for _, text in self.facts)}. {self.answer}",
             leaders=as_table(of_first), heading=of_first.attrs.get("heading", ""),
             explanations=[text for name, text in EXPLANATIONS.items() if name in of_first],
-            doubts=doubts, glance_figures=first, groups=[("A first look", sections)],
+            doubts=self.doubts(), glance_figures=first, groups=[("A first look", sections)],
             style=Markup(source("style.css")), script=Markup(source("script.js")),
         )  # fmt: skip
         return page

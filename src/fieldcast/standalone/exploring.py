@@ -111,7 +111,8 @@ def explore(data: Explored, *, where: str | None = None, seed: int = 0, device: 
         The path of a NetCDF file, Zarr store, table (CSV or Parquet), folder or glob; or a data set, an array with a
         name, or a table of readings.
     where
-        Condition on a flag of quality, as in `fill_gaps`: values that do not satisfy it are missing.
+        Condition on a flag of quality, as in `fill_gaps`: values that do not satisfy it are missing. By default the
+        one that the meanings of the flags give, if it leaves enough; an empty one takes all values.
     seed
         Seed of held-out values and members.
     device
@@ -127,7 +128,7 @@ def explore(data: Explored, *, where: str | None = None, seed: int = 0, device: 
         if isinstance(given, str):
             given = table_in(given, notes)
         if isinstance(given, pd.DataFrame) or (isinstance(given, str) and is_table(given)):
-            if where is not None:
+            if where:
                 raise InputError("where compares variables of a grid, and a table has none: leave it out.")
             return explore_readings(given, notes, seed, device)
         return explore_fields(given, where, notes, seed, device)
@@ -188,13 +189,16 @@ def explore_fields(
     data: str | xr.Dataset | xr.DataArray, where: str | None, notes: list[str], seed: int, device: str
 ) -> Exploration:
     """Look at fields, and fill, or reconstruct and forecast them."""
-    record = read_record(data, where)
+    record = read_record(data, where or None)
     LOG.info("Reading %s%s", record.name, f": {record.text}" if record.text else "")
-    fields, checks = ingest(record.dataset, record.where, "insert", missing="train")
     whole = not record.text and record.layout is None
-    variables, flags = variables_table(fields), quality_flags(record.dataset, whole)
+    flags = quality_flags(record.dataset, whole)
     if record.layout is not None and (flags := quality_flags(record.layout, whole)):
         notes.append("Flags of quality are counted in the first file.")
+    if where is None and (where := " and ".join(flag.where for flag in flags if flag.where)):
+        record, where = good_values(data, record, where, notes)
+    fields, checks = ingest(record.dataset, record.where, "insert", missing="train")
+    variables = variables_table(fields)
     complete, gaps = complete_fields(record, fields, variables)
     if complete is None:
         never = int((~domain.exists(fields).any("variable")).sum())
@@ -208,17 +212,30 @@ def explore_fields(
         failed = "The record is complete, but neither forecast nor reconstructed"
         outcome = attempt(model_record, failed, complete, record, gaps, seed, device)
     facts = [*about_grid(fields, record.dataset), *([("read", record.text)] if record.text else ())]
-    facts += [("values", f"those with {where}")] if where is not None else []
+    facts += [("values", f"those with {where}")] if where else []
     tables = {"variables": variables, "checks": checks, **outcome.tables}
     if flags:
         tables["quality"] = pd.concat([flag.counts for flag in flags], ignore_index=True)
-    conditions = [flag.where for flag in flags if flag.where and where is None]
-    commands = commands_for(record, where, complete is not None, gaps, conditions, outcome)
+    commands = commands_for(record, where or None, complete is not None, gaps, outcome)
     return Exploration(
         record.name, facts, outcome.answer, tables, commands,
-        outcome.figures, outcome.result, outcome.data, plain(notes, record.where), conditions, outcome.report,
-        outcome.method,
+        outcome.figures, outcome.result, outcome.data, plain(notes, record.where), outcome.report, outcome.method,
     )  # fmt: skip
+
+
+def good_values(
+    data: str | xr.Dataset | xr.DataArray, record: Record, where: str, notes: list[str]
+) -> tuple[Record, str]:
+    """The values that are good by the meanings of their flags, and the condition; all, if too few of them are."""
+    every = "an empty condition" if record.path is None else '--where ""'
+    try:
+        good = read_record(data, where)
+        ingest(good.dataset, good.where, "insert", missing="train")
+    except InputError as error:
+        notes.append(f'Bad values are used, too, because those with "{where}" do not suffice: {error}')
+        return record, ""
+    notes.append(f'Only values with "{where}" are used, which their flags call good; {every} takes all.')
+    return good, where
 
 
 def attempt(make: Callable[..., Outcome], failed: str, *given: Any, remedy: bool = True) -> Outcome:
@@ -650,31 +667,24 @@ def grid_readings(
 
 
 def commands_for(
-    record: Record, where: str | None, complete: bool, gaps: str, conditions: Sequence[str], outcome: Outcome
+    record: Record, where: str | None, complete: bool, gaps: str, outcome: Outcome
 ) -> list[tuple[str, str]]:
     """Pairs of what to do next and the command, or the call of Python for data that are no file."""
     own, file, best = record.path is None, shlex.quote(record.path or ""), outcome.best
-    condition, good = ", where={!r}" if own else ' --where "{}"', where or " and ".join(conditions)
-    given, filling = (condition.format(each) if each else "" for each in (where, good))
+    given = (", where={!r}" if own else ' --where "{}"').format(where) if where else ""
     fill = "fieldcast.fill_gaps(dataset{})" if own else f"fieldcast fill-gaps {file} --output filled.nc{{}}"
     whole = f"the whole record, of which {outcome.part} are used here" if outcome.part else "the record"
     if not complete:
-        same = outcome.data is not None and not (outcome.part or outcome.adds or conditions)
-        about = f"fill {whole}{' again, with the same values' * same}"
-        about += f", from values with {good} alone, where all are used here" * bool(conditions)
-        about += f": {outcome.adds}"
+        same = outcome.data is not None and not (outcome.part or outcome.adds)
+        about = f"fill {whole}{' again, with the same values' * same}: {outcome.adds}"
         about += "fit=FILE stores the fit, by which append" if own else "it stores the fit, by which --append"
-        return [(f"{about} adds later times", fill.format(filling))]
-    about = f"fill what values with {good} alone leave missing; all are used here, and by the commands below"
-    commands = [(about, fill.format(filling))] if conditions else []
+        return [(f"{about} adds later times", fill.format(given))]
     if own:
         about = f"the model {{}} of {whole}, to keep: here it is fitted and not returned"
-        about += f"; mask the data set by {where} before" if where is not None else ""
-        return commands + [
-            (about.format(each), f'fieldcast.fit(dataset, "{each}")') for each in best.values()
-        ]
+        about += f"; mask the data set by {where} before" if where else ""
+        return [(about.format(each), f'fieldcast.fit(dataset, "{each}")') for each in best.values()]
     about = "fill the missing dates, which stay missing here"
-    commands += [(about, fill.format(given))] if gaps == "segment" and not conditions else []
+    commands = [(about, fill.format(given))] if gaps == "segment" else []
     if best:
         options = given + " --gaps segment" * (gaps == "segment")
         options += f" --params rollout.steps={outcome.steps}" if outcome.steps else ""
