@@ -240,19 +240,20 @@ def portable(error: BaseException) -> BaseException:
     return copy
 
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc
-KEPT, LARGE_ARRAY = 2**26, 2**22  # bytes
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # options of glibc
+KEPT, LARGE_ARRAY = 2**24, 2**22  # bytes
 
 
 def release_memory() -> None:
     """Give freed memory back to the system, large arrays from now on as soon as they are freed.
 
     The C library of Linux keeps it, in pieces that new arrays do not fit. It may keep `KEPT` at the end of its heap,
-    which it would otherwise give back and ask for at every other operation.
+    which it would otherwise give back and ask for at every other operation, but not once more for each thread.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY)
         library.mallopt(M_TRIM_THRESHOLD, KEPT)
+        library.mallopt(M_ARENA_MAX, 1)
         library.malloc_trim(0)
 
 

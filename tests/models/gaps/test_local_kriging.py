@@ -1,13 +1,17 @@
 """Kriging from the nearest observations: scikit-learn, exact covariances and a correlation recovered as oracles."""
 
+import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
+from fieldcast import runtime
 from fieldcast.models.gaps import local_kriging
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.held_out import HeldOut, hold_out_values
@@ -187,8 +191,27 @@ def test_only_requested_values_are_filled_and_segments_do_not_see_each_other() -
     assert torch.equal(means[0][:20], means[1][:20]) and not torch.equal(means[0][20:], means[1][20:])
 
 
+def test_the_time_of_a_value_leaves_out_that_of_the_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which a prediction of few values needs as many as one of all."""
+    s, pause = series(40, 0.4), 0.2
+    mean = torch.zeros_like(s.x)
+
+    def slow(*given: Any, **options: Any) -> cKDTree:
+        time.sleep(pause)
+        return cKDTree(*given, **options)
+
+    monkeypatch.setattr(local_kriging, "cKDTree", slow)
+    begun, requested = time.perf_counter(), ~s.observed
+    predict(s, KrigingModel(CORRELATION), requested, None, mean, torch.ones_like(mean), mean[:, None][:, :0])
+    windows = len([*local_kriging.windows(s.step, CORRELATION)])
+    of_values = runtime.seconds_of(local_kriging.VALUE) * int(requested.sum())
+    assert windows > 2 and 0 < of_values <= time.perf_counter() - begun - windows * pause
+
+
 def test_blocks_in_several_threads_give_the_numbers_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_kriging, "TARGETS_PER_BLOCK", 7)
+    monkeypatch.setattr(local_kriging, "FITTED_PER_BLOCK", 7)
+    monkeypatch.setattr(local_kriging, "MIN_TARGETS", 7)
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.standard_normal((30, 12)).astype(np.float32))
     observed = torch.from_numpy(rng.random((30, 12)) < 0.5)
@@ -197,16 +220,23 @@ def test_blocks_in_several_threads_give_the_numbers_of_one(monkeypatch: pytest.M
     series = CellSeries(x, observed, torch.arange(30, dtype=torch.float64), points)
     model = KrigingModel(Correlation(0.1, 3.0, 0.05, 1.5), 0.25)
     streams = RandomStreams(0, torch.arange(30), 2)
-    results, before = [], torch.get_num_threads()
+    row, cell = (torch.from_numpy(rng.random((30, 12)) < 0.3) & observed).nonzero(as_tuple=True)
+    of_value = torch.ones(len(row), dtype=torch.float64)
+    held_out = HeldOut(
+        (30, 12), row.int(), cell.int(), x[row, cell], of_value > 2, -row, of_value, of_value / len(row)
+    )
+    results, fits, before = [], [], torch.get_num_threads()
     for threads in (1, 3):
         torch.set_num_threads(threads)
         filled = torch.zeros(30, 12), torch.zeros(30, 12), torch.zeros(30, 2, 12)
         try:
             predict(series, model, ~observed, streams, *filled)
+            fits.append(fit_kriging(series, held_out, 0.1, 3.0).packed())
             assert torch.get_num_threads() == threads
         finally:
             torch.set_num_threads(before)
         results.append(filled)
+    assert torch.equal(*fits) and not torch.equal(fits[0][:2], torch.tensor([0.1, 3.0]).to(fits[0]))
     assert all(map(torch.equal, *results)) and bool(results[0][2][~observed[:, None].expand(-1, 2, -1)].all())
 
     def fail(*_: object) -> None:

@@ -33,15 +33,19 @@ set of frequencies, so that their spread at one place has a sampling error of so
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from multiprocessing.pool import ThreadPool
+from operator import call
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -51,7 +55,7 @@ from fieldcast.models.gaps.in_time import TABLES, pieces
 from fieldcast.models.gaps.record import one_thread
 from fieldcast.models.gaussian.covariance_terms import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
-from fieldcast.runtime import Progress
+from fieldcast.runtime import Progress, release_memory
 
 NEIGHBOURS = 24  # K
 MATERN = {0.5: lambda r, length: torch.exp(-r / length), 1.5: matern32, 2.5: matern52}  # rho for each nu
@@ -195,9 +199,12 @@ def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slic
 
 
 def targets(
-    series: CellSeries, c: Correlation, requested: Bool[Tensor, "time cell"], times: slice, reached: slice
+    series: CellSeries, c: Correlation, requested: Shaped[Tensor, "time cell"], times: slice, reached: slice
 ) -> Iterator[Callable[[], Targets]]:
-    """The requested values of some times, in blocks, each a function that looks up their nearest observations."""
+    """The requested values of some times, in blocks, each a function that looks up their nearest observations.
+
+    Those that are not 0 in `requested`, a mask or counts.
+    """
     cells, of_requested = requested.shape[1], requested[times].flatten().nonzero()[:, 0].cpu()
     observations = series.observed[reached].flatten().nonzero()[:, 0].cpu()
     of_requested, observations = of_requested + times.start * cells, observations + reached.start * cells
@@ -287,17 +294,29 @@ def predict(
             members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)
         return len(block.time)
 
-    with Progress(total=int(requested.count_nonzero()), unit=VALUE) as bar, one_thread() as threads:
-        pool = ThreadPool(threads if mean.device.type == "cpu" else 1)
+    progress = Progress(total=int(requested.count_nonzero()), unit=VALUE)
+    with progress as bar, blocks_side_by_side(mean.device) as pool:
+        for times, reached in windows(series.step, c):
+            z = None if field is None else field(series, reached)
+            begun = time.perf_counter()
+            blocks = [*targets(series, c, requested, times, reached)]
+            # not a part of the time of a value: the tree of the observations takes as long for a few values
+            bar.begun += time.perf_counter() - begun
+            for count in pool.imap_unordered(partial(fill, z, reached.start), blocks):
+                bar.update(count)
+
+
+@contextmanager
+def blocks_side_by_side(device: torch.device) -> Iterator[ThreadPool]:
+    """Threads that compute a block each; on a device one, as it computes the parts of a block side by side."""
+    with one_thread() as threads:
+        pool = ThreadPool(threads if device.type == "cpu" else 1)
         try:
-            for times, reached in windows(series.step, c):
-                z = None if field is None else field(series, reached)
-                blocks = targets(series, c, requested, times, reached)
-                for count in pool.imap_unordered(partial(fill, z, reached.start), blocks):
-                    bar.update(count)
+            yield pool
         finally:  # after an error, too, no thread writes on
             pool.terminate()
             pool.join()
+            release_memory()
 
 
 # Parameters of kriging from the nearest observations, by the likelihood of held-out values; see `local_kriging`.
@@ -348,16 +367,18 @@ def fit_kriging(
     repeats = torch.zeros_like(series.observed, dtype=torch.int16)
     repeats[held_out.time, held_out.cell] = draws_per_value(held_out.weight, draws).to(repeats)
     visible = series._replace(observed=series.observed & ~held_out.mask)
-    for tried in ((nu,), smoothness)[start is not None :]:  # the neighbours depend on the correlation
-        c = KrigingModel.of(theta, smoothness[len(smoothness) // 2]).correlation
-        blocks = join_blocks(
-            block()
-            for times, reached in windows(series.step, c)
-            for block in targets(visible, c, repeats > 0, times, reached)
-        )
-        with one_thread():
-            fits = [(*maximise_likelihood(theta, nu, visible, blocks, repeats, bounds), nu) for nu in tried]
-        _, theta, nu = max(fits, key=lambda fit: fit[0])
+    with blocks_side_by_side(series.x.device) as pool:
+        for tried in ((nu,), smoothness)[start is not None :]:  # the neighbours depend on the correlation
+            c = KrigingModel.of(theta, smoothness[len(smoothness) // 2]).correlation
+            found = (
+                pool.map(call, targets(visible, c, repeats, times, reached))
+                for times, reached in windows(series.step, c)
+            )
+            blocks = join_blocks(chain.from_iterable(found))
+            fits = [
+                (*maximise_likelihood(theta, nu, visible, blocks, repeats, pool, bounds), nu) for nu in tried
+            ]
+            _, theta, nu = max(fits, key=lambda fit: fit[0])
     return KrigingModel.of(theta, nu)
 
 
@@ -368,20 +389,24 @@ def draws_per_value(weight: Float[Tensor, " n"], draws: int = DRAWN_TARGETS) -> 
     return torch.bincount(torch.searchsorted(total, position, right=True), minlength=len(weight))
 
 
-@torch.enable_grad()
 def maximise_likelihood(
     theta: Float[Tensor, "4"], smoothness: float, series: CellSeries, blocks: list[Targets],
-    repeats: Int[Tensor, "time cell"], bounds: Float[np.ndarray, "4 2"] = BOUNDS,
+    repeats: Int[Tensor, "time cell"], pool: ThreadPool, bounds: Float[np.ndarray, "4 2"] = BOUNDS,
 ) -> tuple[float, Float[Tensor, "4"]]:  # fmt: skip
     """Maximise the mean of log p of some values from a first guess; return it and the logarithms of L, tau, n and a."""
 
+    @torch.enable_grad()
+    def of_block(candidate: Float[Tensor, "4"], block: Targets) -> Float[Tensor, "5"]:
+        """-log p of a block, and its gradient."""
+        candidate = candidate.clone().requires_grad_()
+        value = -log_prob(KrigingModel.of(candidate, smoothness), series, block, repeats)
+        value.backward()
+        return torch.cat([value.detach()[None], candidate.grad]).cpu()
+
     def loss(parameters: Float[np.ndarray, "4"]) -> tuple[float, Float[np.ndarray, "4"]]:
-        candidate, value = torch.from_numpy(parameters).to(theta).requires_grad_(), 0.0
-        for block in blocks:  # the tables of one block in memory
-            of_block = -log_prob(KrigingModel.of(candidate, smoothness), series, block, repeats)
-            of_block.backward()
-            value += float(of_block.detach())
-        return value, candidate.grad.cpu().numpy()
+        candidate = torch.from_numpy(parameters).to(theta)
+        value, *gradient = sum(pool.map(partial(of_block, candidate), blocks)).tolist()
+        return value, np.array(gradient)
 
     best = minimize(
         loss,
