@@ -100,7 +100,7 @@ def test_gaps_are_counted_and_filled_as_fill_gaps_fills_them() -> None:
     assert row["empty_times"] == int(given["sst"].isnull().all(("lat", "lon")).sum())
     assert row["cells"] == Y * X and row["numbers"] == "linear"
     filled = fieldcast.fill_gaps(given)
-    assert explored.data is not None and not any("--where" in command for _, command in explored.commands)
+    assert explored.data is not None and not any("where" in command for _, command in explored.commands)
     for name in ("sst", "sst_mean", "sst_spread", "sst_flag"):
         np.testing.assert_array_equal(explored.data[name].values, filled[name].values)
     flag = filled["sst_flag"].values
@@ -112,13 +112,20 @@ def test_gaps_are_counted_and_filled_as_fill_gaps_fills_them() -> None:
 
 
 def test_values_whose_flag_is_bad_are_left_out(gappy: Exploration) -> None:
-    """As by the condition that the meanings of the flag give, which the commands to go on with have, too."""
+    """The condition is that of the meanings of the flag; the commands to go on with have it, too."""
     given, condition = flagged(), "quality_level == 2"
     counts = np.bincount(given["quality_level"].values.ravel())
     assert gappy.tables["quality"]["count"].tolist() == counts.tolist()
     assert ("values", f"those with {condition}") in gappy.facts
     assert all(command.endswith(f'--where "{condition}"') for _, command in gappy.commands)
-    assert 'Only values with "quality_level == 2" are used' in gappy.notes[-1]
+    share = 100 * float(given["sst"].where(given["quality_level"] == 2).count() / given["sst"].count())
+    (note,) = (each for each in gappy.notes if "are used" in each)
+    said = re.fullmatch(
+        'Only values with "quality_level == 2" are used, '
+        r'(\S+) % of all, which flags call good; --where "" takes all\.',
+        note,
+    )
+    assert said and float(said[1]) == pytest.approx(share, rel=0.01)
     assert gappy.data is not None and gappy.result == "filled.nc"
     filled = fieldcast.fill_gaps(given, where=condition)
     np.testing.assert_array_equal(gappy.data["sst"].values, filled["sst"].values)
@@ -126,12 +133,36 @@ def test_values_whose_flag_is_bad_are_left_out(gappy: Exploration) -> None:
 
 def test_all_values_are_used_where_too_few_are_good() -> None:
     """Two flags of which never both are good: their conditions together leave nothing."""
-    first = flagged()
+    first = flagged().isel(time=slice(40))
     other = (2 - first["quality_level"]).clip(0, 2).astype("i1").assign_attrs(first["quality_level"].attrs)
-    explored = fieldcast.explore(first.assign(other_level=other))
-    assert "Bad values are used, too" in explored.notes[-1]
-    assert not any("where=" in command for _, command in explored.commands)
-    assert not any(name == "values" for name, _ in explored.facts)
+    few = first.assign(
+        quality_level=first["quality_level"].where(first["time"] < first["time"][3], 0).astype("i1")
+    )
+    few["quality_level"].attrs = first["quality_level"].attrs
+    for data, condition in (
+        (first.assign(other_level=other), "quality_level == 2 and other_level == 2"),
+        (few, ""),
+    ):
+        explored = fieldcast.explore(data)
+        (note,) = (each for each in explored.notes if "are used" in each)
+        assert note.startswith(f'Too few values have "{condition or "quality_level == 2"}", ')
+        assert explored.data is not None and not any("where=" in command for _, command in explored.commands)
+        assert not any(name == "values" for name, _ in explored.facts)
+
+
+def test_bad_values_of_several_files_are_left_out(tmp_path: Path) -> None:
+    """The first file declares levels of which it lacks the best; a flag of one variable is only named."""
+    given = flagged().isel(time=slice(40))
+    given["quality_level"] = given["quality_level"].where(given["time"] >= given["time"][20], 1).astype("i1")
+    given["quality_level"].attrs = flagged()["quality_level"].attrs
+    for number, part in enumerate((given.isel(time=slice(20)), given.isel(time=slice(20, None)))):
+        part.to_netcdf(tmp_path / f"{number}.nc")
+    explored = fieldcast.explore(str(tmp_path / "*.nc"))
+    assert ("values", "those with quality_level == 2") in explored.facts
+    salt = given.rename(quality_level="sst_qc").assign(sss=given["sst"] + 20)
+    both = fieldcast.explore(salt)
+    assert any(each.startswith('Bad values of sst are used, too: where="sst_qc == 2"') for each in both.notes)
+    assert both.data is not None and not any(name == "values" for name, _ in both.facts)
 
 
 def test_long_names_and_bounds_of_cells_are_kept_and_the_result_can_be_written(tmp_path: Path) -> None:

@@ -247,12 +247,13 @@ KEPT, LARGE_ARRAY = 2**24, 2**22  # bytes
 def release_memory() -> None:
     """Give freed memory back to the system, large arrays from now on as soon as they are freed.
 
-    The C library of Linux keeps it, in pieces that new arrays do not fit. It may keep `KEPT` at the end of its heap,
-    which it would otherwise give back and ask for at every other operation, but not once more for each thread.
+    The C library of Linux keeps it, in pieces that new arrays do not fit. It may keep `KEPT` for each core at the end
+    of its heap, which it would otherwise give back and ask for at every other operation. Threads that begin later, in
+    this process, share that heap.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.mallopt(M_MMAP_THRESHOLD, LARGE_ARRAY)
-        library.mallopt(M_TRIM_THRESHOLD, KEPT)
+        library.mallopt(M_TRIM_THRESHOLD, min(cores(), 64) * KEPT)
         library.mallopt(M_ARENA_MAX, 1)
         library.malloc_trim(0)
 

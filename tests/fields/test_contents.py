@@ -69,10 +69,44 @@ def test_values_of_a_flag_are_counted_and_the_condition_keeps_good_ones(
     assert bool(quality_flags(given)[0].where) == (0 < len(good) < number)
     assert quality.counts["count"].tolist() == np.bincount(flags.ravel()).tolist()
     assert quality.counts["meaning"].tolist() == meanings.split()
-    assert bool(quality.where) == bool(good)
-    if good:
+    assert bool(quality.where) == (0 < len(good) < number)
+    if quality.where:
         kept = satisfying(given, quality.where)["sst"].notnull().values
         np.testing.assert_array_equal(kept, np.isin(flags, list(good)))
+
+
+@pytest.mark.parametrize(
+    ("meanings", "present", "where"),
+    [
+        ("best good questionable bad", (0, 1, 2, 3), "quality <= 1"),  # MODIS: the smallest are the best ones
+        (GHRSST, (0, 1, 2, 3, 4), "quality >= 4"),  # the best one occurs elsewhere in the file
+        ("good bad acceptable bad_sensor", (0, 1, 2), "quality != 1 and quality != 3"),
+        ("good bad", (0, 1, 7), "quality == 0"),  # 7 is not declared
+    ],
+)
+def test_a_condition_holds_for_all_values_that_are_declared(
+    meanings: str, present: tuple[int, ...], where: str
+) -> None:
+    flags = np.random.default_rng(0).choice(np.array(present, "i1"), (12, 6, 8))
+    values = np.arange(len(meanings.split()), dtype="i1")
+    given = with_flags(flags, flag_values=values, flag_meanings=meanings)
+    assert quality_flags(given)[0].where == where
+
+
+def test_a_flag_that_belongs_to_one_of_several_variables_names_it() -> None:
+    """The name of the flag tells, or their `ancillary_variables`; the deviation of an error is no other variable."""
+    flags = np.zeros((12, 6, 8), "i1")
+    given = with_flags(flags, flag_values=np.arange(2, dtype="i1"), flag_meanings="good bad")
+    assert quality_flags(given)[0].variables == ()
+    salt = given.assign(sss=given["sst"])
+    assert quality_flags(salt)[0].variables == ()
+    assert quality_flags(salt.rename(quality="sst_qc"))[0].variables == ("sst",)
+    assert quality_flags(given.rename(quality="sst_qc"))[0].variables == ()
+    salt["sss"].attrs["ancillary_variables"] = "quality"
+    assert quality_flags(salt)[0].variables == ("sss",)
+    error = given.assign(sst_error=given["sst"])
+    error["sst"].attrs["ancillary_variables"] = "quality sst_error"
+    assert quality_flags(error)[0].variables == ()
 
 
 def test_a_condition_is_there_only_if_it_excludes_a_value() -> None:
@@ -90,6 +124,10 @@ def test_bits_of_bad_values_are_excluded_if_they_occur() -> None:
     (quality,) = quality_flags(with_flags(flags, flag_masks=masks, flag_meanings=meanings))
     assert quality.counts["count"].tolist() == [int(((flags & m) > 0).sum()) for m in masks]
     assert quality.where == "quality without LAND CLDICE"
+    free = quality_flags(
+        with_flags(flags, flag_masks=masks, flag_meanings="cloud_free valid_service island no_ice")
+    )
+    assert free[0].where == ""
     kept = satisfying(with_flags(flags, flag_masks=masks, flag_meanings=meanings), quality.where)["sst"]
     np.testing.assert_array_equal(kept.notnull().values, (flags & 5) == 0)
 

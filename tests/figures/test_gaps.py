@@ -56,6 +56,19 @@ def test_maps_show_what_was_observed_what_was_filled_and_its_spread(
     assert np.argwhere(np.isfinite(never)).tolist() == [[2, 3]]
 
 
+def test_maps_of_smoothed_values_show_what_was_given_and_a_spread_everywhere(
+    filled: xr.Dataset, series: pd.DataFrame
+) -> None:
+    given = filled["t"] + 3
+    drawn = dict(pictures(filled.assign(t_observed=given), series))["t_maps"]
+    meshes = [mesh for mesh in drawn.axes[0].collections if isinstance(mesh, QuadMesh)]
+    observed, _, values, _, spread, _ = [np.ma.filled(mesh.get_array(), np.nan) for mesh in meshes]
+    flag = filled["t_flag"].values[1]
+    np.testing.assert_array_equal(observed, np.where(flag == 0, given[1], np.nan))
+    np.testing.assert_array_equal(values, filled["t"].values[1])
+    np.testing.assert_array_equal(spread, filled["t_spread"].values[1])
+
+
 def test_maps_show_a_missing_time_if_none_is_observed_in_part(filled: xr.Dataset) -> None:
     flag = xr.zeros_like(filled["t_flag"]).isel(time=[0, 1, 1])
     flag[1], flag[2, 0] = 3, 3  # cells without any value are not filled

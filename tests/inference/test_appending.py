@@ -289,7 +289,9 @@ def test_errors_that_are_variables_of_the_file_are_refused(gappy: xr.Dataset, tm
     options = {"noise": "sst_error", "method": "low_rank", "fit": tmp_path / "fit"}
     record = first(record, 60)
     before = fieldcast.fill_gaps(first(record, 55), **options)
-    with pytest.raises(InputError, match=r"filled with errors that are variables of the file \(sst_error\)"):
+    with pytest.raises(
+        InputError, match=r"filled with errors that are variables of its source \(sst_error\)"
+    ):
         fieldcast.fill_gaps(rest(record, 55), append=before, fit=tmp_path / "fit")
 
 

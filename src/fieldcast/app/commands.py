@@ -268,7 +268,15 @@ def doctor(
         raise click.exceptions.Exit(1)
 
 
-@click.command(params=[PART[0]])
+WHERE = click.Option(
+    ["--where"],
+    metavar="CONDITION",
+    help='Values to use, such as "quality_level >= 4"; by default those that the flags of the file call good, and "" '
+    "takes all.",
+)
+
+
+@click.command(params=[WHERE])
 @click.argument("file")
 def explore(file: str, where: str | None) -> None:
     """Look at FILE: what is in it, and a quick result.

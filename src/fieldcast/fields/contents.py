@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,9 +36,11 @@ ENDS = 5, 95  # percentiles between which values are said to lie
 GOOD = re.compile(r"(^|_)(good|best|acceptable|high_quality|passed|valid|clear|ok)(_|$)", re.I)
 NOT_GOOD = re.compile(r"(^|_)(not?|in|un|probably|possibly|bad|suspect)(_|$)", re.I)
 BAD_BITS = re.compile(
-    r"(land|cloud|cldice|ice|glint|higlint|hilt|fail|atmfail|chlfail|navfail|stray_?light|bad|invalid|saturated)",
+    r"(^|_)(land|cloud(s|y)?|cldice|(sea)?ice|(hi|high|mod)?glint|hilt|[a-z]*fail(ed|ure)?|stray_?light|bad|invalid"
+    r"|saturated)(_|$)",
     re.I,
 )
+NOT_BAD = re.compile(r"(^|_)(no|not|non|free|clear|without|ok)(_|$)", re.I)
 
 
 # A part that is quickly read.
@@ -242,6 +245,7 @@ class Quality(NamedTuple):
 
     counts: pd.DataFrame  # variable, value, meaning, count, share
     where: str
+    variables: tuple[str, ...] = ()  # those that it belongs to, if it says nothing of the others
 
 
 def quality_flags(dataset: xr.Dataset, whole: bool = True) -> list[Quality]:
@@ -255,8 +259,24 @@ def quality_flags(dataset: xr.Dataset, whole: bool = True) -> list[Quality]:
         if array.dtype.kind in "fiu" and {*array.dims} == dims and declared_encoding(array).category:
             quality = quality_of(str(name), array, whole)
             useful = not whole or not quality.where or excludes(dataset, quality.where)
-            found.append(quality if useful else quality._replace(where=""))
+            quality = quality if useful else quality._replace(where="")
+            found.append(quality._replace(variables=variables_of(str(name), dataset, dims)))
     return found
+
+
+def variables_of(flag: str, dataset: xr.Dataset, dims: set[Hashable]) -> tuple[str, ...]:
+    """The variables that a flag belongs to, by their `ancillary_variables` or its name; empty if it may be of all."""
+    related = {
+        str(name): str(each.attrs.get("ancillary_variables", "")).split() for name, each in dataset.items()
+    }
+    quantities = [
+        str(name)
+        for name, array in dataset.data_vars.items()
+        if array.dtype.kind in "fiu" and {*array.dims} == dims and not declared_encoding(array).category
+        and not any(name in names for names in related.values())
+    ]  # fmt: skip
+    named = [v for v in quantities if flag in related[v] or re.search(rf"(^|_){re.escape(v)}(_|$)", flag)]
+    return tuple(named) if len(named) < len(quantities) else ()
 
 
 def excludes(dataset: xr.Dataset, where: str) -> bool:
@@ -285,27 +305,44 @@ def quality_of(name: str, array: xr.DataArray, whole: bool) -> Quality:
         by_value = dict(zip(values.tolist(), meanings, strict=False))
         meanings = [by_value.get(number, "") for number in numbers]
     table = pd.DataFrame(
-        {"variable": name, "value": [int(n) if float(n).is_integer() else n for n in numbers],
+        {"variable": name, "value": [number_of(n) for n in numbers],
          "meaning": [*meanings, *[""] * len(numbers)][: len(numbers)], "count": counts,
          "share": np.array(counts) / max(1, len(x))}
     )  # fmt: skip
-    return Quality(table, condition(name, table, bool(len(masks)), whole))
+    if len(masks):
+        return Quality(table, without_bad_bits(name, table))
+    declared = {number_of(value): meaning for value, meaning in by_value.items()}
+    return Quality(table, condition(name, declared, [*table["value"]], whole))
 
 
-def condition(name: str, counts: pd.DataFrame, are_bits: bool, whole: bool) -> str:
-    """The condition `--where` that keeps values with a good meaning, or without bad bits.
+def number_of(value: float | int) -> float | int:
+    """An integer where it is one, as a condition is written."""
+    return int(value) if float(value).is_integer() else float(value)
 
-    It is empty if no meaning says so, or all values of a `whole` flag are good. Good values that are the largest ones,
-    as the levels of GHRSST are, become a limit.
+
+def without_bad_bits(name: str, counts: pd.DataFrame) -> str:
+    """The condition `--where` that leaves out values with a bad bit; empty if there is none."""
+    present = counts.loc[counts["count"] > 0, "meaning"].astype(str)
+    bad = [meaning for meaning in present if BAD_BITS.search(meaning) and not NOT_BAD.search(meaning)]
+    return f"{name} without {' '.join(bad)}" if bad else ""
+
+
+def condition(
+    name: str, declared: Mapping[float | int, str], present: Sequence[float | int], whole: bool
+) -> str:
+    """The condition `--where` that keeps values with a good meaning.
+
+    It is empty if no meaning says so, or all values of a `whole` flag are good. It is that of all `declared` values,
+    which another part of the file may have: a limit, such as the levels of GHRSST have, or else the bad values.
     """
-    meanings = counts["meaning"].astype(str)
-    if are_bits:
-        bad = [m for m, count in zip(meanings, counts["count"], strict=True) if count and BAD_BITS.search(m)]
-        return f"{name} without {' '.join(bad)}" if bad else ""
-    good = meanings.map(lambda text: bool(GOOD.search(text)) and not NOT_GOOD.search(text))
-    if not good.any() or (whole and good[counts["count"] > 0].all()):
+    good = {v for v, text in declared.items() if GOOD.search(text) and not NOT_GOOD.search(text)}
+    bad = {*declared, *present} - good
+    if not good or not bad or (whole and not bad & {*present}):
         return ""
-    least = counts.loc[good, "value"].min()
-    if good.equals(counts["value"] >= least):
-        return f"{name} >= {least}" if good.sum() > 1 else f"{name} == {least}"
-    return f"{name} == {counts.loc[good, 'value'].iloc[0]}"
+    if len(good) == 1:
+        return f"{name} == {min(good)}"
+    if min(good) > max(bad):
+        return f"{name} >= {min(good)}"
+    if max(good) < min(bad):
+        return f"{name} <= {max(good)}"
+    return " and ".join(f"{name} != {value}" for value in sorted(bad))

@@ -147,7 +147,9 @@ def without_errors(fields: xr.Dataset, key: str, say: bool, keep: Sequence[str])
     if say:
         for name in errors:
             LOG.warning(
-                "Variable '%s' looks like the error of another one and is left out: name it as %s.", name, key
+                "Variable '%s' looks like the error of another one and is not used: name it by %s (--noise).",
+                name,
+                key,
             )
     return fields.drop_vars(errors)
 

@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from fieldcast import calendars
-from fieldcast.fields.conventions import MASKED, NEVER, OBSERVED
+from fieldcast.fields.conventions import AS_OBSERVED, MASKED, NEVER, OBSERVED
 from fieldcast.fields.meaning import period_of
 from fieldcast.fields.quantities import Circle, Log
 from fieldcast.figures.maps import SPREAD_COLOURMAP, field_colours, upper_end
@@ -71,27 +71,34 @@ def most_informative_time(flag: xr.DataArray) -> int:
 
 
 def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
-    """Draw observed values, observed and filled ones, and the spread at the most informative time.
+    """Draw observed values, the filled field, and its spread at the most informative time.
 
-    Grey cells have no value; white ones never have any, or are masked at that time.
+    Observed values that the result smooths, as they have errors, have a spread, too. Grey cells have no value; white
+    ones never have any, or are masked at that time.
     """
     flags = filled[f"{variable}_flag"].transpose("time", *GRID)
     time = most_informative_time(flags)
     flag = flags[time].to_numpy()
-    values, spread = (
-        filled[name].transpose("time", *GRID)[time].to_numpy().astype(float)
-        for name in (variable, f"{variable}_spread")
+    smoothed = f"{variable}{AS_OBSERVED}" in filled
+    names = variable, f"{variable}{AS_OBSERVED if smoothed else ''}", f"{variable}_spread"
+    values, given, spread = (
+        filled[name].transpose("time", *GRID)[time].to_numpy().astype(float) for name in names
     )
     if filled[variable].attrs.get("quantity") == Circle.kind:
-        values = nearest_turns(values, period_of(filled[variable].attrs))
-    observed = np.where(flag == OBSERVED, values, np.nan)
-    spread = np.where(flag == OBSERVED, np.nan, spread)
+        period = period_of(filled[variable].attrs)
+        values, given = nearest_turns(values, period), nearest_turns(given, period)
+    observed = np.where(flag == OBSERVED, given, np.nan)
+    spread = spread if smoothed else np.where(flag == OBSERVED, np.nan, spread)
     scales = colours(values, filled[variable].attrs), shades(SPREAD_COLOURMAP, 0.0, upper_end(spread))
     grid = filled["latitude"].to_numpy(), filled["longitude"].to_numpy()
     sheet = Sheet(
         *grid, 3, 1, top=0.29, outline=outline, max_map_width=3.4, degrees=not is_curvilinear(filled)
     )
-    titles = "observed (grey: missing)", "observed and filled", "spread of filled values (grey: observed)"
+    titles = (
+        ("observed (grey: missing)", "smoothed and filled", "spread")
+        if smoothed
+        else ("observed (grey: missing)", "observed and filled", "spread of filled values (grey: observed)")
+    )
     for column, (title, drawn) in enumerate(zip(titles, (observed, values, spread), strict=True)):
         sheet.draw((column, 0), drawn, scales[column == 2], missing=UNOBSERVED_COLOUR)
         sheet.blank((column, 0), ~np.isin(flag, EMPTY))

@@ -6,6 +6,7 @@ https://cfconventions.org/cf-conventions/v1.11; https://wiki.esipfed.org/Attribu
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -243,7 +244,7 @@ def command() -> str:
     """The command line of this process if it runs a command of this project, else empty."""
     program, *arguments = sys.argv or [""]
     name = Path(program).stem
-    return " ".join([name, *arguments]) if name in COMMANDS else ""
+    return shlex.join([name, *arguments]) if name in COMMANDS else ""
 
 
 def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayout) -> xr.Dataset:

@@ -135,7 +135,8 @@ class Exploration:
             title=self.name, subtitle=f"{'; '.join(text for _, text in self.facts)}. {self.answer}",
             leaders=as_table(of_first), heading=of_first.attrs.get("heading", ""),
             explanations=[text for name, text in EXPLANATIONS.items() if name in of_first],
-            doubts=self.doubts(), glance_figures=first, groups=[("A first look", sections)],
+            doubts=self.doubts(), glance_figures=first, glance_text="What was given, and the result",
+            groups=[("A first look", sections)],
             style=Markup(source("style.css")), script=Markup(source("script.js")),
         )  # fmt: skip
         return page

@@ -28,6 +28,7 @@ from fieldcast.errors import InputError, counted
 from fieldcast.experiments import quick_experiments
 from fieldcast.fields import domain, table_layouts
 from fieldcast.fields.contents import (
+    Quality,
     Record,
     is_table,
     last_part,
@@ -40,6 +41,7 @@ from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, FLAG, time_varyin
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.meaning import circle_of
 from fieldcast.fields.observation_error import separate_errors
+from fieldcast.fields.opening import reading
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.paths import local
 from fieldcast.fields.prepared import PreparedData
@@ -192,11 +194,50 @@ def explore_fields(
     record = read_record(data, where or None)
     LOG.info("Reading %s%s", record.name, f": {record.text}" if record.text else "")
     whole = not record.text and record.layout is None
-    flags = quality_flags(record.dataset, whole)
+    with reading(record.where, OSError, RuntimeError, ValueError):
+        flags = quality_flags(record.dataset, whole)
     if record.layout is not None and (flags := quality_flags(record.layout, whole)):
         notes.append("Flags of quality are counted in the first file.")
-    if where is None and (where := " and ".join(flag.where for flag in flags if flag.where)):
-        record, where = good_values(data, record, where, notes)
+    if where is not None:
+        return look_at_fields(record, where, flags, notes, seed, device)
+    option = "where=" if record.path is None else "--where "
+    notes += [
+        f'Bad values of {", ".join(flag.variables)} are used, too: {option}"{flag.where}" leaves them out, but also '
+        "values of other variables, of which this flag says nothing."
+        for flag in flags
+        if flag.where and flag.variables
+    ]
+    if good := " and ".join(flag.where for flag in flags if flag.where and not flag.variables):
+        kept = record.only(good) if record.layout is None else read_record(data, good)
+        share = f"{significant(100 * share_kept(record.dataset, kept.dataset))} % of all"
+        del record  # as large as what is kept of it
+        used = f'Only values with "{good}" are used, {share}, which flags call good; {option}"" takes all.'
+        notes.append(used)
+        with suppress(InputError):
+            looked = look_at_fields(kept, good, flags, notes, seed, device)
+            if looked.data is not None:
+                return looked
+        few = (
+            f'Too few values have "{good}", {share}: bad ones are used, too; {option}CONDITION takes others.'
+        )
+        notes[:] = [few if each == used else each for each in notes]
+        record = read_record(data)
+    return look_at_fields(record, None, flags, notes, seed, device)
+
+
+def share_kept(before: xr.Dataset, after: xr.Dataset) -> float:
+    """Share of the values that a condition leaves of the variables that it applies to."""
+    counts = [
+        [int(each[name].count()) for each in (before, after)] for name in before.data_vars if name in after
+    ]
+    given, left = np.sum([pair for pair in counts if pair[1] < pair[0]] or [[1, 1]], axis=0)
+    return float(left / given)
+
+
+def look_at_fields(
+    record: Record, where: str | None, flags: Sequence[Quality], notes: list[str], seed: int, device: str
+) -> Exploration:
+    """Look at a record of those values that satisfy a condition."""
     fields, checks = ingest(record.dataset, record.where, "insert", missing="train")
     variables = variables_table(fields)
     complete, gaps = complete_fields(record, fields, variables)
@@ -221,21 +262,6 @@ def explore_fields(
         record.name, facts, outcome.answer, tables, commands,
         outcome.figures, outcome.result, outcome.data, plain(notes, record.where), outcome.report, outcome.method,
     )  # fmt: skip
-
-
-def good_values(
-    data: str | xr.Dataset | xr.DataArray, record: Record, where: str, notes: list[str]
-) -> tuple[Record, str]:
-    """The values that are good by the meanings of their flags, and the condition; all, if too few of them are."""
-    every = "an empty condition" if record.path is None else '--where ""'
-    try:
-        good = read_record(data, where)
-        ingest(good.dataset, good.where, "insert", missing="train")
-    except InputError as error:
-        notes.append(f'Bad values are used, too, because those with "{where}" do not suffice: {error}')
-        return record, ""
-    notes.append(f'Only values with "{where}" are used, which their flags call good; {every} takes all.')
-    return good, where
 
 
 def attempt(make: Callable[..., Outcome], failed: str, *given: Any, remedy: bool = True) -> Outcome:

@@ -192,7 +192,7 @@ def test_only_requested_values_are_filled_and_segments_do_not_see_each_other() -
 
 
 def test_the_time_of_a_value_leaves_out_that_of_the_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of which a prediction of few values needs as many as one of all."""
+    """A prediction of few values needs as many trees as one of all."""
     s, pause = series(40, 0.4), 0.2
     mean = torch.zeros_like(s.x)
 

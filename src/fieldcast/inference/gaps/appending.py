@@ -167,8 +167,8 @@ def append(
     options, dim, total = fit.options, time_dimension(filled), filled.sizes[time_dimension(filled)]
     if names_variables(options["noise"]):
         raise InputError(
-            f"{where} was filled with errors that are variables of the file ({options['noise']}), which it does not "
-            f"hold: {FILL_AGAIN}."
+            f"{where} was filled with errors that are variables of its source ({options['noise']}), and does not hold "
+            f"them: {FILL_AGAIN}, with numbers as errors if later times are to be appended, as in --noise 0.3."
         )
     revised = min(total, math.ceil(REVISED * max(steps for _, steps in fit.lengths)))
     begin = max(0, total - revised - memory(fit))

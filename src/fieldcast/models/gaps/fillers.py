@@ -45,6 +45,7 @@ from fieldcast.models.gaps.record import (
     with_observed,
 )
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.runtime import release_memory
 
 RANKS = (5, 10, 20, 40)
 _MODES: WeakKeyDictionary[Record, LowRank] = WeakKeyDictionary()
@@ -98,6 +99,7 @@ def local_kriging(
             begin = None if start is None else KrigingModel.unpacked(start[f"kriging.{v}"])
             model = fit_kriging(series, held_out.of_cells(cells), distance, steps, start=begin, draws=draws)
             fitted[f"kriging.{v}"] = model.packed()
+    release_memory()
     # not before the fits, whose tables are as large
     mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)
     members = empty_members(mean, streams)

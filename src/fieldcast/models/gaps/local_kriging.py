@@ -55,7 +55,7 @@ from fieldcast.models.gaps.in_time import TABLES, pieces
 from fieldcast.models.gaps.record import one_thread
 from fieldcast.models.gaussian.covariance_terms import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
-from fieldcast.runtime import Progress, release_memory
+from fieldcast.runtime import Progress
 
 NEIGHBOURS = 24  # K
 MATERN = {0.5: lambda r, length: torch.exp(-r / length), 1.5: matern32, 2.5: matern52}  # rho for each nu
@@ -297,10 +297,10 @@ def predict(
     progress = Progress(total=int(requested.count_nonzero()), unit=VALUE)
     with progress as bar, blocks_side_by_side(mean.device) as pool:
         for times, reached in windows(series.step, c):
-            z = None if field is None else field(series, reached)
             begun = time.perf_counter()
+            z = None if field is None else field(series, reached)
             blocks = [*targets(series, c, requested, times, reached)]
-            # not a part of the time of a value: the tree of the observations takes as long for a few values
+            # no part of the time of a value: these take as long for a few values, and a fit needs such trees, too
             bar.begun += time.perf_counter() - begun
             for count in pool.imap_unordered(partial(fill, z, reached.start), blocks):
                 bar.update(count)
@@ -316,7 +316,6 @@ def blocks_side_by_side(device: torch.device) -> Iterator[ThreadPool]:
         finally:  # after an error, too, no thread writes on
             pool.terminate()
             pool.join()
-            release_memory()
 
 
 # Parameters of kriging from the nearest observations, by the likelihood of held-out values; see `local_kriging`.
