@@ -1,5 +1,7 @@
 """The tables of claims on the pages of the reports, docs/reports/000.md to 004.md: `python -m studies.report_pages`.
 
+It also writes the tables of two studies of report 000 to docs/results/report_000.md.
+
 Each claim of a report (`studies.report_claims`) is a row: the number of the full tables and that of the pipeline
 `report_00n`, with 95 % intervals where several times or seeds allow one, and a verdict, which `MEANINGS` explains.
 Numbers of weather are paired differences that `--record full FOLDER COMMAND` or `--record quick FOLDER COMMAND` takes
@@ -31,6 +33,7 @@ from studies.report_claims import CLAIMS_OF_REPORTS, RESULTS, Compared, Stated, 
 
 PAGES = ROOT / "docs" / "reports"
 CLAIMS = RESULTS / "claims.csv"
+STUDIES = RESULTS / "report_000.md"  # tables that report 000 refers to
 Size = Literal["full", "quick"]
 HEAD = "| claim | verdict | full tables | `report_{0} --env {1}` | picture |\n|---|---|---|---|---|"
 MEANINGS = {  # of the verdicts of a table, in the order in which it explains them
@@ -50,13 +53,14 @@ MEANINGS = {  # of the verdicts of a table, in the order in which it explains th
 PAIRED = MEANINGS | {  # those of report 000
     "holds": "every 95 % interval of the full numbers excludes 0 in the direction of the claim; for a claim that one "
     "is no better, no interval shows it better.",
-    "does not": "every interval excludes 0 in the other direction, or, without intervals, the numbers contradict the "
-    "claim.",
+    "does not": "no interval excludes 0 in the direction of the claim, and at least one does in the other; without "
+    "intervals, the numbers contradict the claim.",
     "not shown": "all intervals contain 0.",
-    "depends": "the cases disagree.",
+    "depends": "some intervals exclude 0 in the direction of the claim, and others do not; for a claim that two are "
+    "equal, some exclude 0; without intervals, it holds in some cases, or under a condition that the row names.",
     "not comparable": "a time, which depends on the machine and on the sizes of the models.",
-    "below .01": "the verdict rests on differences below .01, which another training may turn: with these taken as 0 "
-    "it would be another one, or no case would agree with the claim.",
+    "below .01": "the verdict rests on differences below .01, whose sign another training may change: if they were 0, "
+    "the verdict would change, or no case would agree with the claim.",
 }
 RETRAINED = 0.01  # standard deviations: a second training moves the third digit
 NAMES = {
@@ -78,7 +82,7 @@ def main() -> int:
         if size not in ("full", "quick"):
             parser.error(f"{size}: give full or quick")
         record(size, Path(folder), command)
-    for page in sorted(PAGES.glob("00?.md")):
+    for page in [*sorted(PAGES.glob("00?.md")), STUDIES]:
         text = page.read_text(encoding="utf-8")
         for mark, content in contents(page.stem).items():
             text = between_marks(text, mark, content)
@@ -87,21 +91,29 @@ def main() -> int:
 
 
 def contents(report: str) -> dict[str, str]:
-    """Text between the marks of a page: its claims, and for report 000 the tables of two studies."""
+    """Text between the marks of a page: the claims of a report, or the tables of `STUDIES`."""
+    if report == STUDIES.stem:
+        return studies_of_000()
     claims = table(report)
     parts = {"claims": f"{claims}\n\n{textwrap.fill(legend(report, claims), 120)}"}
     if report in ("002", "003"):
         parts |= {"002": {"samples": samples_caption()}, "003": {"kl_weight": kl_caption()}}[report]
     if report == "000":
-        blocks = []
-        for setting in ("planet", "sea_level_pressure"):
-            command = f"python -m studies.full_vae {setting} --print-only"
-            blocks.append(f"```\n$ {command}\n\n{full_vae.tables(setting)}\n```")
-        parts["full_vae"] = "\n\n".join(blocks)
-        errors = "\n".join(printed(pd.read_csv(RESULTS / "mse_of_000.csv"))).rstrip()
         parts["time"] = time_in_full(report)
-        parts["mse"] = f"```\n$ python -m studies.mse_of_000 --print-only\n\n{errors}\n```"
     return parts
+
+
+def studies_of_000() -> dict[str, str]:
+    """Output of the studies of the full VAE and of the mean squared error."""
+    blocks = []
+    for setting in ("planet", "sea_level_pressure"):
+        command = f"python -m studies.full_vae {setting} --print-only"
+        blocks.append(f"```\n$ {command}\n\n{full_vae.tables(setting)}\n```")
+    errors = "\n".join(printed(pd.read_csv(RESULTS / "mse_of_000.csv"))).rstrip()
+    return {
+        "full_vae": "\n\n".join(blocks),
+        "mse": f"```\n$ python -m studies.mse_of_000 --print-only\n\n{errors}\n```",
+    }
 
 
 def legend(report: str, claims: str) -> str:
@@ -332,10 +344,12 @@ def agreement(direction: str, below: Sequence[bool], above: Sequence[bool]) -> t
     if direction == "equal":
         verdict = "no difference shown" if not any(apart) else "differs" if all(apart) else "depends"
         return verdict, not all(apart)
-    agree = {"lower": below, "higher": above, "not lower": [not each for each in below]}[direction]
+    if direction == "not lower" and not any(below):
+        return "holds", True
+    agree = below if direction == "lower" else above
     if any(agree):
         return "holds" if all(agree) else "depends", True
-    return "does not" if all(apart) else "depends" if any(apart) else "not shown", False
+    return "does not" if any(apart) else "not shown", False
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ COMMANDS = {
     "make_tables reduced": ("sample.md",),
     "autodecoder_trials": ("sample.md",),
     "assimilation_tables": ("assimilate.md",),
-    "full_vae planet": ("../reports/000.md",),
-    "full_vae sea_level_pressure": ("../reports/000.md",),
-    "mse_of_000": ("../reports/000.md",),
+    "full_vae planet": ("report_000.md",),
+    "full_vae sea_level_pressure": ("report_000.md",),
+    "mse_of_000": ("report_000.md",),
     "training_of_000": (),  # its numbers stand in a text
 }
 

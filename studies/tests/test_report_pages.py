@@ -24,8 +24,9 @@ def test_a_claim_holds_if_all_intervals_exclude_zero_in_its_direction(script):
 
     assert verdict("lower", below, below) == verdict("higher", above) == "holds"
     assert verdict("lower", below, about) == verdict("equal", about, above) == "depends"
-    assert verdict("lower", above, about) == "depends"
-    assert verdict("lower", above, above) == verdict("higher", below) == "does not"
+    assert verdict("lower", above, above) == verdict("lower", above, about) == "does not"
+    assert verdict("higher", below) == verdict("not lower", about, below) == "does not"
+    assert verdict("not lower", above, about, below) == "depends"
     assert verdict("lower", about, about) == verdict("higher", about) == "not shown"
     assert verdict("equal", about) == "no difference shown" and verdict("equal", above, below) == "differs"
     assert verdict("not lower", above, about) == "holds" and verdict("not lower", below) == "does not"
@@ -157,6 +158,14 @@ def test_every_claim_is_a_row_of_its_page_and_every_picture_is_there(script):
         assert f"--pipelines report_{report}" in page
         for name in re.findall(r"\(images/([\w.]+)\)", page):
             assert (script.PAGES / "images" / name).is_file(), name
-        for mark, content in script.contents(report).items():
+
+
+def test_every_page_holds_what_the_script_writes(script):
+    for file in [
+        *(script.PAGES / f"{report}.md" for report in ("000", "001", "002", "003", "004")),
+        script.STUDIES,
+    ]:
+        page = file.read_text(encoding="utf-8")
+        for mark, content in script.contents(file.stem).items():
             begin, end = (f"<!-- {mark}: {edge} -->\n" for edge in ("begin", "end"))
             assert page.partition(begin)[2].partition(end)[0].strip() == content
