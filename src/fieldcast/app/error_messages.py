@@ -27,8 +27,8 @@ from fieldcast.errors import InputError
 # Libraries in C and Rust report a full disk without errno; the last is numpy's for a write that was cut short.
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|\d+ requested and \d+ written")
 PLACE = (
-    "names are looked up in the pipelines of --pipelines, else in the default one; `kedro registry list` lists "
-    "all pipelines, and `kedro registry describe` the nodes of one"
+    "names are looked up in the pipelines of --pipelines, else in those of the demo; `kedro registry list` lists all "
+    "pipelines, `kedro registry describe` the nodes of one, `kedro catalog describe-datasets --pipeline` its data sets"
 )
 
 

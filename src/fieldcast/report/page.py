@@ -44,6 +44,7 @@ def report(
         heading="",
         explanations=EXPLANATIONS,
         doubts=most_serious([*doubts, *(data.doubts if data else [])]),
+        glance_text="The input, the result of the best method, and the truth",
         glance_figures=next((figures for figures in drawn.values() if GLANCE in figures), {}),
         groups=[(title, sections) for title, sections in groups if sections],
         style=Markup(source("style.css")),
