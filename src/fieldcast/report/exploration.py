@@ -134,7 +134,7 @@ class Exploration:
         page: str = TEMPLATES.get_template("page.html.j2").render(
             title=self.name, subtitle=f"{'; '.join(text for _, text in self.facts)}. {self.answer}",
             leaders=as_table(of_first), heading=of_first.attrs.get("heading", ""),
-            explanations=[text for name, text in EXPLANATIONS.items() if name in of_first],
+            explanations=[text for name, text in EXPLANATIONS.items() if name in of_first.dropna(axis=1, how="all")],
             doubts=self.doubts(), glance_figures=first, glance_text="What was given, and the result",
             groups=[("A first look", sections)],
             style=Markup(source("style.css")), script=Markup(source("script.js")),
