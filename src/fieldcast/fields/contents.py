@@ -288,6 +288,15 @@ def excludes(dataset: xr.Dataset, where: str) -> bool:
     return any(int(after[name]) < int(before[name]) for name in dataset.data_vars)
 
 
+def share_kept(before: xr.Dataset, after: xr.Dataset) -> float:
+    """Share of the values that a condition leaves of the variables that it applies to."""
+    counts = [
+        [int(each[name].count()) for each in (before, after)] for name in before.data_vars if name in after
+    ]
+    given, left = np.sum([pair for pair in counts if pair[1] < pair[0]] or [[1, 1]], axis=0)
+    return float(left / given)
+
+
 def quality_of(name: str, array: xr.DataArray, whole: bool) -> Quality:
     """The counts and the condition of one flag."""
     values, masks, meanings = flags_of(array)

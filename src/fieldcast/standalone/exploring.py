@@ -34,6 +34,7 @@ from fieldcast.fields.contents import (
     last_part,
     quality_flags,
     read_record,
+    share_kept,
     table_in,
     variables_table,
 )
@@ -208,30 +209,23 @@ def explore_fields(
         if flag.where and flag.variables
     ]
     if good := " and ".join(flag.where for flag in flags if flag.where and not flag.variables):
-        kept = record.only(good) if record.layout is None else read_record(data, good)
-        share = f"{significant(100 * share_kept(record.dataset, kept.dataset))} % of all"
-        del record  # as large as what is kept of it
-        used = f'Only values with "{good}" are used, {share}, which flags call good; {option}"" takes all.'
-        notes.append(used)
+        few = f'Too few values have "{good}", so that bad ones are used, too; {option}CONDITION takes others.'
+        notes.append(few)
         with suppress(InputError):
+            kept = record.only(good) if record.layout is None else read_record(data, good)
+            share = f"{significant(100 * share_kept(record.dataset, kept.dataset))} % of all"
+            del record  # as large as what is kept of it
+            used = (
+                f'Only values with "{good}" are used, {share}, which flags call good; {option}"" takes all.'
+            )
+            notes[notes.index(few)] = used
             looked = look_at_fields(kept, good, flags, notes, seed, device)
             if looked.data is not None:
                 return looked
-        few = (
-            f'Too few values have "{good}", {share}: bad ones are used, too; {option}CONDITION takes others.'
-        )
-        notes[:] = [few if each == used else each for each in notes]
+            del kept
+        notes[:] = [few if each.startswith(f'Only values with "{good}"') else each for each in notes]
         record = read_record(data)
     return look_at_fields(record, None, flags, notes, seed, device)
-
-
-def share_kept(before: xr.Dataset, after: xr.Dataset) -> float:
-    """Share of the values that a condition leaves of the variables that it applies to."""
-    counts = [
-        [int(each[name].count()) for each in (before, after)] for name in before.data_vars if name in after
-    ]
-    given, left = np.sum([pair for pair in counts if pair[1] < pair[0]] or [[1, 1]], axis=0)
-    return float(left / given)
 
 
 def look_at_fields(
