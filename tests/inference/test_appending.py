@@ -284,15 +284,42 @@ def test_a_file_that_is_damaged_or_of_another_record_is_refused(
         fieldcast.fill_gaps(later, append=first(gappy, DAYS - MORE), fit=folder / FIT)
 
 
-def test_errors_that_are_variables_of_the_file_are_refused(gappy: xr.Dataset, tmp_path: Path) -> None:
-    record = gappy.assign(sst_error=xr.full_like(gappy["sst"], 0.2))
-    options = {"noise": "sst_error", "method": "low_rank", "fit": tmp_path / "fit"}
-    record = first(record, 60)
-    before = fieldcast.fill_gaps(first(record, 55), **options)
+def test_errors_that_are_variables_of_the_file_grow_with_the_record(
+    truth: xr.Dataset, gappy: xr.Dataset, tmp_path: Path
+) -> None:
+    """The last days are filled as the fit of the whole fills them, though only the filled record has earlier errors.
+
+    A quarter of the values has errors of 2 degC, the others of .1, so that wrong errors would change the last days.
+    """
+    rng, fit = np.random.default_rng(2), tmp_path / "fit"
+    error = rng.choice([0.1, 0.1, 0.1, 2.0], truth["sst"].shape).astype(np.float32)
+    record = gappy.assign(
+        sst=(gappy["sst"] + error * rng.standard_normal(error.shape) + 0.5).assign_attrs(units="degC")
+    )
+    record["sses_standard_deviation"] = gappy["sst"].dims, error, {"units": "K"}
+    record["sses_bias"] = gappy["sst"].dims, np.full_like(error, 0.5), {"units": "K"}
+    whole = fieldcast.fill_gaps(record, noise="sses_standard_deviation", method="low_rank", fit=fit)
+    np.testing.assert_array_equal(
+        whole["sst_observed_error"], np.where(record["sst"].notnull(), error, np.nan)
+    )
+    assert whole.title == "Reconstruction of sst" and whole["sst_observed_bias"].attrs["units"] == "degC"
+    shorter, later = first(whole, DAYS - MORE), rest(record, DAYS - MORE)
+    longer = fieldcast.fill_gaps(later, append=shorter, fit=fit)
+    assert list(longer.data_vars) == list(whole.data_vars)
+    for name, array in whole.data_vars.items():
+        np.testing.assert_allclose(
+            longer[name].astype(float), array.astype(float), atol=1e-4, err_msg=str(name)
+        )
+    again = fieldcast.fill_gaps(later, append=shorter, noise="sses_standard_deviation", method="low_rank")
+    np.testing.assert_allclose(again["sst"], whole["sst"], atol=1e-4)
+    with pytest.raises(InputError, match=r"lacks 'sses_standard_deviation', the variable of errors"):
+        fieldcast.fill_gaps(later[["sst"]], append=shorter, fit=fit)
+    older = shorter.drop_vars(["sst_observed_error", "sst_observed_bias"])
     with pytest.raises(
-        InputError, match=r"filled with errors that are variables of its source \(sst_error\)"
+        InputError,
+        match=r"errors that are variables of its source \(sses_standard_deviation\), and does not hold",
     ):
-        fieldcast.fill_gaps(rest(record, 55), append=before, fit=tmp_path / "fit")
+        fieldcast.fill_gaps(later, append=older, fit=fit)
 
 
 @pytest.mark.parametrize("name", FILLERS)

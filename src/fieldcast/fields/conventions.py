@@ -94,7 +94,18 @@ MEMBERS = "_members"  # draws of a record whose own variable holds the filled va
 FLAG = "_flag"  # origin of each value
 QUANTILES = "_median", "_p05", "_p95"  # where the variable is mapped (`quantities`)
 AS_OBSERVED = "_observed"  # observed values that a result smooths
-SUFFIXES = (MEAN, SPREAD, SUSPECT, *QUANTILES, MEMBERS, FLAG, AS_OBSERVED)  # in the order of a result
+# standard deviation and mean of their errors, where variables of the source give them
+OF_ERRORS = AS_OBSERVED + "_error", AS_OBSERVED + "_bias"
+SUFFIXES = (
+    MEAN,
+    SPREAD,
+    SUSPECT,
+    *QUANTILES,
+    MEMBERS,
+    FLAG,
+    AS_OBSERVED,
+    *OF_ERRORS,
+)  # in the order of a result
 
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
 RESERVED = frozenset(

@@ -51,6 +51,12 @@ class Errors(NamedTuple):
     deviation: Mapping[str, float | xr.DataArray] = MappingProxyType({})
     bias: Mapping[str, xr.DataArray] = MappingProxyType({})
 
+    def of_source(self, name: str) -> tuple[xr.DataArray | None, xr.DataArray | None]:
+        """Standard deviation and mean of the error of a variable, None where no variable of the source gives them."""
+        deviation = self.deviation.get(name)
+        given = isinstance(deviation, xr.DataArray) and deviation.name != name  # not a number or a share
+        return deviation if given else None, self.bias.get(name)
+
 
 NO_ERRORS = Errors()
 

@@ -59,6 +59,11 @@ STALE_ATTRIBUTES = re.compile("^(fieldcast_|valid_|actual_range|flag_)")
 
 METHODS |= dict.fromkeys((*ENDS, MEMBERS), "")  # which CF has no name for
 FLAGS = (SUSPECT, FLAG)
+OF_VALUES = (
+    *FLAGS,
+    conventions.AS_OBSERVED,
+    *conventions.OF_ERRORS,
+)  # suffixes of what is told of observed values
 COMMANDS = ("kedro", "fieldcast")
 
 
@@ -90,7 +95,9 @@ def with_attributes(
         describe_axis(result[name], axis)
     for name in map(str, result.coords):
         describe_coordinate(result, name)
-    variables = ", ".join(long_name(result[name]) for name in names if not name.endswith((*METHODS, *FLAGS)))
+    variables = ", ".join(
+        long_name(result[name]) for name in names if not name.endswith((*METHODS, *OF_VALUES))
+    )
     keywords = [word.strip() for word in variables.split(",")]
     version = lineage.versions(["fieldcast"]).get("fieldcast", "")
     call = ", ".join(f"{key}={value}" for key, value in options.items())
@@ -187,9 +194,7 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
         attrs["comment"] = "; ".join(filter(None, [attrs.get("comment"), content]))
     for key in [key for key in ("coordinates", "ancillary_variables") if key in attrs]:
         del attrs[key]  # they name variables that the result may lack
-    owners = (
-        base.removesuffix(suffix) for suffix in (*FLAGS, conventions.AS_OBSERVED) if base.endswith(suffix)
-    )
+    owners = (base.removesuffix(suffix) for suffix in OF_VALUES if base.endswith(suffix))
     owner = next((each for each in owners if each in result), base)
     mapping = result[owner].attrs.get("grid_mapping")
     if mapping in result:

@@ -36,7 +36,15 @@ from fieldcast.fields.selection import satisfying, with_mask
 from fieldcast.fields.times import as_record
 from fieldcast.inference.file_options import GapFilling, Method
 from fieldcast.inference.gaps import appending
-from fieldcast.inference.gaps.appending import Granule, agree, filled_variables, join, observed_part
+from fieldcast.inference.gaps.appending import (
+    Granule,
+    agree,
+    filled_variables,
+    join,
+    observed_part,
+    refuse_unknown_errors,
+    with_errors,
+)
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.stored_fit import FILL_AGAIN, NAME, StoredFit, fill_options, fit_of, named
 from fieldcast.inference.gaps.trials import Comparison, Tried, refuse_complete
@@ -124,8 +132,8 @@ def fill_gaps(
         Standard deviation of the error of observed values, for all variables or for each by its name: a number of
         anomaly standard deviations, a number with a unit ("0.3 degC"), a share of the value ("35%"), or the name of a
         variable of the data set, such as "sses_standard_deviation", with which "sses_bias" is subtracted. Observed
-        values are then smoothed by kriging, v_spread is that of the smoothed values, and v_observed holds the observed
-        ones. By default they are taken as exact.
+        values are then smoothed by kriging, v_spread is that of the smoothed values, v_observed holds the observed
+        ones, and v_observed_error and v_observed_bias the variables. By default they are taken as exact.
     where
         Condition by variables of the data set, such as "quality_level >= 4", which values must satisfy to be used
         (`fields.conditions`).
@@ -271,12 +279,14 @@ def append_to(
         raise InputError(f"predictors: {where} was filled without them: leave them out, or {FILL_AGAIN}.")
     if stored is None:
         LOG.warning("No file of the fit lies beside %s: the whole record is fitted again.", where)
-        observed = observed_part(filled, where).load()
-        fields, _ = join(observed, new_times(given), given["gaps"], where)
+        granule = new_times(given)
+        observed = with_errors(observed_part(filled, where), filled, granule, given["noise"], where).load()
+        fields, _ = join(observed, granule, given["gaps"], where)
         observed = observed.drop_vars(MASK)
         return fill_fields(fields, observed, options, given, device)
     fit = fit_of(filled, stored.content, stored.where, choose_device(device))
     agree({**fit.options, "method": fit.method}, given, where)
+    refuse_unknown_errors(filled, fit.options["noise"], where)
     granule = new_times({**fit.options, "mask": given["mask"] or fit.options["mask"]})
     return appending.append(filled, where, granule, fit, choose_device(device)), fit
 

@@ -33,13 +33,24 @@ from fieldcast.fields.conventions import (
     MASKED,
     NEVER,
     OBSERVED,
+    OF_ERRORS,
     RENAMED,
     SPREAD,
+    short,
     time_varying,
     to_contract,
 )
 from fieldcast.fields.ingest import ingest_contract
-from fieldcast.fields.observation_error import names_variables, separate_errors
+from fieldcast.fields.observation_error import (
+    BIAS,
+    DEVIATION,
+    Errors,
+    Given,
+    in_units_of,
+    named_variable,
+    names_variables,
+    separate_errors,
+)
 from fieldcast.fields.quantities import Circle
 from fieldcast.fields.sources import join_files
 from fieldcast.fields.times import as_record
@@ -93,6 +104,39 @@ def observed_part(filled: xr.Dataset, where: str) -> xr.Dataset:
     kept[MASK] = mask.astype(np.float32).drop_attrs()
     on_time = [name for name, x in filled.coords.items() if dim in x.dims and name != axes["time"]]
     return xr.Dataset(kept, attrs=filled.attrs).drop_vars(on_time, errors="ignore")
+
+
+def refuse_unknown_errors(filled: xr.Dataset, noise: Given, where: str) -> None:
+    """Raise an InputError if the errors that an option names are not in the filled record, as in older ones."""
+    if names_variables(noise) and not any(name.endswith(OF_ERRORS[0]) for name in map(str, filled.data_vars)):
+        raise InputError(
+            f"{where} was filled with errors that are variables of its source ({noise}), and does not hold them: "
+            f"{FILL_AGAIN}."
+        )
+
+
+def with_errors(
+    observed: xr.Dataset, filled: xr.Dataset, granule: Granule, noise: Given, where: str
+) -> xr.Dataset:
+    """Observed values with their errors, as variables of the names that new times have for them."""
+    for name in filled_variables(filled, where) if names_variables(noise) else ():
+        given = noise.get(name, noise.get(short(name))) if isinstance(noise, Mapping) else noise
+        holder = None if given is None else named_variable(granule.fields, given)
+        of_errors = [filled.get(name + suffix) for suffix in OF_ERRORS]
+        if holder is None and of_errors[0] is not None:
+            raise InputError(
+                f"{granule.where} lacks '{given}', the variable of errors that {where} was filled with: give a file "
+                "that has it."
+            )
+        for key, error in zip((holder, str(holder).replace(DEVIATION, BIAS)), of_errors, strict=True):
+            if error is not None and key not in observed:
+                new = granule.fields.get(key, error)
+                units = {name: new.attrs[name] for name in ("units",) if name in new.attrs}
+                converted = in_units_of(error, new, "noise") if units else error
+                observed = observed.assign(
+                    {str(key): converted.astype(error.dtype).drop_attrs().assign_attrs(units).variable}
+                )
+    return observed
 
 
 def time_dimension(filled: xr.Dataset) -> str:
@@ -165,20 +209,18 @@ def append(
         Device to compute on.
     """
     options, dim, total = fit.options, time_dimension(filled), filled.sizes[time_dimension(filled)]
-    if names_variables(options["noise"]):
-        raise InputError(
-            f"{where} was filled with errors that are variables of its source ({options['noise']}), and does not hold "
-            f"them: {FILL_AGAIN}, with numbers as errors if later times are to be appended, as in --noise 0.3."
-        )
     revised = min(total, math.ceil(REVISED * max(steps for _, steps in fit.lengths)))
     begin = max(0, total - revised - memory(fit))
-    observed = observed_part(filled, where).isel({dim: slice(begin, None)}).load()
+    observed = with_errors(observed_part(filled, where), filled, granule, options["noise"], where)
+    observed = observed.isel({dim: slice(begin, None)}).load()
     fields, old = join(observed, granule, options["gaps"], where)
     if fit.sea is not None:
         sea = xr.DataArray(fit.sea.numpy(), dims=("latitude", "longitude"))
         with xr.set_options(keep_attrs=True):
             fields = fields.assign({name: fields[name].where(sea) for name in time_varying(fields)})
-    result = fill_continued(fields, fit, begin, old - revised, device).isel(time=slice(old - revised, None))
+    fields, errors = separate_errors(fields, options["noise"], say=False)
+    result = fill_continued(fields, errors, fit, begin, old - revised, device)
+    result = result.isel(time=slice(old - revised, None))
     fields, layout = fields.isel(time=slice(old - revised, None)), layout_of(fields)
     of_old, of_new = slice(0, revised), slice(revised, None)
     template = observed.drop_vars(MASK).isel({dim: slice(old - revised, None)})
@@ -205,14 +247,13 @@ def memory(fit: StoredFit) -> int:
 
 
 def fill_continued(
-    fields: xr.Dataset, fit: StoredFit, begin: int, requested: int, device: torch.device
+    fields: xr.Dataset, errors: Errors, fit: StoredFit, begin: int, requested: int, device: torch.device
 ) -> xr.Dataset:
     """Fill times that continue a record by its fit, from the time of the number `requested` on.
 
     `begin` is the number of times of the record before the first of the fields.
     """
     options = fit.options
-    fields, errors = separate_errors(fields, options["noise"], say=False)
     gappy = GappyRecord.of(fields, device, fit.quantities, errors, fit.record)
     wanted = gappy.record.missing
     wanted[:requested] = False

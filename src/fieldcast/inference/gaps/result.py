@@ -15,7 +15,7 @@ from fieldcast import calendars
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields import conventions
-from fieldcast.fields.conventions import AS_OBSERVED, FLAG, MASKED, MEANINGS, NEVER, OBSERVED
+from fieldcast.fields.conventions import AS_OBSERVED, FLAG, MASKED, MEANINGS, NEVER, OBSERVED, OF_ERRORS
 from fieldcast.fields.domain import BLOCK_BYTES, masked
 from fieldcast.fields.observation_error import Errors
 from fieldcast.fields.quantities import Clip
@@ -38,7 +38,7 @@ def as_fields(
 
     It takes the memory of the filling. Mapped variables are taken from `own`, and have a median and the ends of their
     90 % interval as well. No value is outside the range that the file declares. Smoothed values, where observed ones
-    have errors, stand beside these.
+    have errors, stand beside these, and beside the errors that variables of the file give.
     """
     layout, members, nowhere = layout_of(fields), filling.members.shape[1], masked(fields)
     result = xr.Dataset(coords={name: fields[name].reset_coords(drop=True) for name in DIMS})
@@ -77,7 +77,7 @@ def as_fields(
         if nowhere is not None:
             result[name + FLAG].attrs |= flag_attributes(MASKED)
         if name in errors.deviation:
-            result[name + AS_OBSERVED] = DIMS, as_observed, dict(attributes(layout, name, "observed values"))
+            result.update(observed_values(name, as_observed, errors, layout))
         if members:
             if quantity is None:
                 draws = in_units(gappy, filling.members, v, observed, beyond, valid)
@@ -89,6 +89,21 @@ def as_fields(
             drawn = xr.Variable(("time", MEMBER, *GRID), draws, described)
             result[f"{name}_members"] = drawn.transpose(*LAYOUTS["members"])
     return result
+
+
+def observed_values(
+    name: str, observed: Float[np.ndarray, "time y x"], errors: Errors, layout: FieldLayout
+) -> dict[str, xr.Variable]:
+    """Observed values of a variable, and their errors where variables of the source give them."""
+    parts = {
+        name + AS_OBSERVED: xr.Variable(DIMS, observed, dict(attributes(layout, name, "observed values")))
+    }
+    meanings = "standard deviation of the error", "mean error"
+    for part, suffix, error in zip(meanings, OF_ERRORS, errors.of_source(name), strict=True):
+        if error is not None:
+            given = np.where(np.isfinite(observed), error.transpose(*DIMS).values, np.nan).astype(np.float32)
+            parts[name + suffix] = xr.Variable(DIMS, given, dict(attributes(layout, name, part)))
+    return parts
 
 
 def own_on_grid(
