@@ -114,7 +114,7 @@ def test_a_parameter_that_something_reads_is_accepted(
         (
             ["ingestion"],
             {"namespaces": ["sample.a"]},
-            "the following namespaces: ['sample.a'] (names are looked up",
+            "['sample.a'] ('sample.a' is of another pipeline: name it by --pipelines sample.a).",
         ),
         (["training"], {"tags": ["forecast"]}, "no nodes after applying all provided filters"),
         (
@@ -125,6 +125,7 @@ def test_a_parameter_that_something_reads_is_accepted(
         (["ingestion"], {"from_nodes": ["x"]}, "nodes named ['x'] (names are"),
         (["ingestion"], {"from_inputs": ["x"]}, "datasets named ['x'] (names are"),
         (["ingestion"], {"to_outputs": ["storde"]}, "datasets named ['storde'] (names are"),
+        (["sample.a"], {"to_outputs": ["sample.b.checkpoint"]}, "by --pipelines training or all)."),
     ],
 )
 def test_a_name_that_does_not_exist_is_refused_in_the_words_of_kedro(

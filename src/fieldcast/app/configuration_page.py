@@ -95,10 +95,15 @@ from pydantic.fields import FieldInfo
 from fieldcast.app.parameters import experiment_model, parameters_model
 from fieldcast.arguments import option_texts
 from fieldcast.inference.options import File
+from fieldcast.pipeline_registry import STAGES, register_pipelines, stage
+from fieldcast.pipelines.names import INGESTING, STANDALONE
 from fieldcast.tasks import TASKS
 
 COMMAND = re.compile(r"kedro run(?: --[\w-]+ [\w.=,]+)+")
 DOCUMENT = re.compile(r"\b(docs/)?((?:[\w-]+/)*[\w-]+\.md)(#[\w-]+)?(?=[\s,.;:)|])")
+ADDRESS = re.compile(
+    rf"^({'|'.join(TASKS)})\.\w+\."
+)  # of an experiment, at the beginning of a data set's name
 LONGEST_DEFAULT = 60  # characters; a longer default is left to its file
 
 
@@ -125,6 +130,7 @@ def page(conf: Path) -> str:
         kinds = options_in(sections[name].annotation), path_of(sections[name].annotation, name)
         parts += section(heading, *kinds, values, where)
     parts += list(experiments())
+    parts += data_sets()
     return "\n\n".join(linked(part) for part in parts) + "\n"
 
 
@@ -190,6 +196,30 @@ def experiments() -> Iterator[str]:
             where = "" if len(tasks) == len(TASKS) else f" of {' and '.join(tasks)}"
             yield from section(f"### {name.capitalize()}{where}", kind)
     yield from section("### Models of type File", File)
+
+
+def data_sets() -> Iterator[str]:
+    """A section on what each node makes, by pipeline."""
+    registered = register_pipelines()
+    pipelines = {name: registered[name] for name in (*STAGES, "reporting")}
+    pipelines |= {name: stage(name) for name in (*STANDALONE, *INGESTING)}
+    made: dict[tuple[str, str], set[str]] = {}
+    for name, pipeline in pipelines.items():
+        for node in pipeline.nodes:
+            outputs = {ADDRESS.sub("*.", output).partition("@")[0] for output in node.outputs}
+            made.setdefault((name, node.name.rpartition(".")[2]), set()).update(outputs)
+    yield "## Data sets"
+    yield (
+        "The pipeline and the node that make each of them. `*` is the address of an experiment, with which the name of "
+        "the node begins, too (`reconstruct.kriging.training.fit`); nodes that no experiment has of its own begin with "
+        "their stage (`ingestion.split`). `conf/base/catalog.yml` has the file of each; what it does not name is kept "
+        "in memory. An experiment, a task and `all` run the stages that they need."
+    )
+    rows = [
+        f"| `{pipeline}` | `{node}` | {', '.join(f'`{name}`' for name in sorted(names))} |"
+        for (pipeline, node), names in made.items()
+    ]
+    yield table(rows, "pipeline | node | makes")
 
 
 def options_in(annotation: Any) -> Any:

@@ -11,6 +11,7 @@ from concurrent.futures import BrokenExecutor
 from types import TracebackType
 from typing import Any
 
+from kedro.framework.project import pipelines
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
@@ -67,13 +68,28 @@ def refusal_of_kedro(error: BaseException) -> str | None:
         return None
     text = " ".join(str(error).split()).rstrip(".")
     if isinstance(error, ValueError | DatasetError):
-        return f"{text} ({PLACE})." if module == "kedro.pipeline.pipeline" else f"{text}."
+        return f"{text} ({_holder(text) or PLACE})." if module == "kedro.pipeline.pipeline" else f"{text}."
     if isinstance(error, ImportError | AttributeError | TypeError) and CONTEXT.get() is None:
         return (
             f"--runner, --runner-params: {text}: name a runner of Kedro, or one by its module, such as "
             "fieldcast.app.dask.DaskRunner, and options that it takes."
         )
     return None
+
+
+def _holder(text: str) -> str:
+    """The pipeline of a node, data set or namespace that the run lacks, by Kedro's sentence; empty if none has it."""
+    for name in re.findall("'([^' ]+)'", text):
+        having = [
+            each
+            for each, pipeline in pipelines.items()
+            if name in pipeline.datasets() | {node.name for node in pipeline.nodes}
+            or any(f"{node.namespace}.".startswith(f"{name}.") for node in pipeline.nodes)
+        ]
+        if having:
+            own = [each for each in having if f"{name}.".startswith(f"{each}.")]  # an experiment
+            return f"'{name}' is of another pipeline: name it by --pipelines {' or '.join(own or having[:2])}"
+    return ""
 
 
 def _raising_module(traceback: TracebackType | None) -> str:
