@@ -40,12 +40,11 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from multiprocessing.pool import ThreadPool
-from operator import call
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Integer, Shaped
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -64,6 +63,7 @@ REACH_IN_TAU = 4.0  # range of the search for observations before and after a wi
 MIN_NUGGET = 1e-3  # lower limit of n
 MISFIT_LIMITS = 0.05, 50.0  # lower and upper limit of y^T C^-1 y / K
 TARGETS_PER_BLOCK = 2**9  # values that a thread predicts together
+FEW = 2**5  # values for which all distances take less time than a tree of the observations
 FITTED_PER_BLOCK = 2**8  # values whose likelihood is computed together
 VALUE = "value"  # unit of the progress of the prediction
 WAVES = 500  # number of waves in an unconditional field
@@ -216,17 +216,41 @@ def targets(
     places = np.empty((len(observations), 4))
     for some in pieces(len(observations), TABLES):
         places[some] = c.scaled(coordinates(observations[some] // cells, observations[some] % cells))
-    tree = cKDTree(places, balanced_tree=False)  # of cells that are evenly spread, and quicker to search
+    nearest = search(places, len(of_requested))
 
     def block(numbers: Int[Tensor, " target"]) -> Targets:
         time, cell = numbers // cells, numbers % cells
-        places, workers = c.scaled(coordinates(time, cell)).numpy(), 1 if device.type == "cpu" else -1
-        near = torch.from_numpy(tree.query(places, NEIGHBOURS, workers=workers)[1])
-        # the tree gives `count` where there are fewer than K
+        near = torch.from_numpy(
+            nearest(c.scaled(coordinates(time, cell)).numpy(), 1 if device.type == "cpu" else -1)
+        )
+        # `count` where there are fewer than K
         exists, near = near < count, observations[near.clamp(max=len(observations) - 1)]
         return Targets(*(index.to(device) for index in (time, cell, near // cells, near % cells, exists)))
 
     yield from (partial(block, numbers) for numbers in of_requested.split(TARGETS_PER_BLOCK))
+
+
+def search(
+    places: Float[np.ndarray, "n 4"], number: int
+) -> Callable[[Float[np.ndarray, "target 4"], int], Integer[np.ndarray, "target k"]]:
+    """A function that gives the K of some places nearest to each of `number` others, and n where there are fewer.
+
+    Few others take less time than the tree of the places.
+    """
+    if number > FEW:
+        tree = cKDTree(places, balanced_tree=False)  # of cells that are evenly spread, and quicker to search
+        return lambda others, workers: tree.query(others, NEIGHBOURS, workers=workers)[1]
+    axes, k = np.ascontiguousarray(places.T), min(NEIGHBOURS, len(places))
+
+    def by_distance(others: Float[np.ndarray, "target 4"], workers: int) -> Integer[np.ndarray, "target k"]:
+        near = np.full((len(others), NEIGHBOURS), len(places))
+        for row, other in zip(near, others, strict=True):
+            square = np.square(axes - other[:, None]).sum(0)
+            first = np.argpartition(square, k - 1)[:k]
+            row[:k] = first[square[first].argsort()]
+        return near
+
+    return by_distance
 
 
 def join_blocks(blocks: Iterable[Targets]) -> list[Targets]:
@@ -281,8 +305,8 @@ def predict(
 
     def fill(
         z: Float[Tensor, "time members cell"] | None, first: int, of_block: Callable[[], Targets]
-    ) -> int:
-        block = of_block()
+    ) -> tuple[int, float]:
+        begun, block = time.perf_counter(), of_block()
         conditional = block.conditional(series, model, torch.float32)
         mean[block.time, block.cell] = conditional.mean.to(mean)
         spread[block.time, block.cell] = conditional.variance.sqrt().to(spread)
@@ -292,27 +316,42 @@ def predict(
             draw = draw - torch.einsum("tk, tkm -> tm", conditional.weights.to(z), near)
             error = conditional.inflation.sqrt()[:, None] * draw
             members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)
-        return len(block.time)
+        return len(block.time), time.perf_counter() - begun
 
     progress = Progress(total=int(requested.count_nonzero()), unit=VALUE)
-    with progress as bar, blocks_side_by_side(mean.device) as pool:
-        for times, reached in windows(series.step, c):
-            begun = time.perf_counter()
-            z = None if field is None else field(series, reached)
-            blocks = [*targets(series, c, requested, times, reached)]
-            # no part of the time of a value: these take as long for a few values, and a fit needs such trees, too
-            bar.begun += time.perf_counter() - begun
-            for count in pool.imap_unordered(partial(fill, z, reached.start), blocks):
+    with progress as bar, blocks_side_by_side(mean.device) as (pool, threads):
+        of_values = 0.0
+
+        def wait(results: Iterable[tuple[int, float]]) -> None:
+            """Count the values that are predicted; the time of a value has no part of that of the trees.
+
+            These take as long for a few values, and a fit needs such trees, too.
+            """
+            nonlocal of_values
+            for count, seconds in results:
+                of_values += seconds / threads
+                bar.begun = time.perf_counter() - of_values
                 bar.update(count)
+
+        results: Iterable[tuple[int, float]] = ()
+        for times, reached in windows(series.step, c):
+            z = None if field is None else field(series, reached)
+            blocks = [
+                *targets(series, c, requested, times, reached)
+            ]  # the tree, while those before are predicted
+            wait(results)
+            results = pool.imap_unordered(partial(fill, z, reached.start), blocks)
+        wait(results)
 
 
 @contextmanager
-def blocks_side_by_side(device: torch.device) -> Iterator[ThreadPool]:
-    """Threads that compute a block each; on a device one, as it computes the parts of a block side by side."""
-    with one_thread() as threads:
-        pool = ThreadPool(threads if device.type == "cpu" else 1)
+def blocks_side_by_side(device: torch.device) -> Iterator[tuple[ThreadPool, int]]:
+    """Threads that compute a block each, and their number; on a device one, which computes the parts side by side."""
+    with one_thread() as given:
+        threads = given if device.type == "cpu" else 1
+        pool = ThreadPool(threads)
         try:
-            yield pool
+            yield pool, threads
         finally:  # after an error, too, no thread writes on
             pool.terminate()
             pool.join()
@@ -366,13 +405,14 @@ def fit_kriging(
     repeats = torch.zeros_like(series.observed, dtype=torch.int16)
     repeats[held_out.time, held_out.cell] = draws_per_value(held_out.weight, draws).to(repeats)
     visible = series._replace(observed=series.observed & ~held_out.mask)
-    with blocks_side_by_side(series.x.device) as pool:
+
+    def of_window(c: Correlation, window: tuple[slice, slice]) -> list[Targets]:
+        return [block() for block in targets(visible, c, repeats, *window)]
+
+    with blocks_side_by_side(series.x.device) as (pool, _):
         for tried in ((nu,), smoothness)[start is not None :]:  # the neighbours depend on the correlation
             c = KrigingModel.of(theta, smoothness[len(smoothness) // 2]).correlation
-            found = (
-                pool.map(call, targets(visible, c, repeats, times, reached))
-                for times, reached in windows(series.step, c)
-            )
+            found = pool.imap(partial(of_window, c), windows(series.step, c))
             blocks = join_blocks(chain.from_iterable(found))
             fits = [
                 (*maximise_likelihood(theta, nu, visible, blocks, repeats, pool, bounds), nu) for nu in tried
