@@ -50,6 +50,13 @@ def test_the_time_left_runs_down_within_a_step(monkeypatch: pytest.MonkeyPatch) 
     assert texts == ["20 min left", "15 min left", "10 min left", "10 min left"]
 
 
+def test_the_time_left_of_very_many_steps_needs_no_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Progress(total=10**12, unit="value") as bar:
+        monkeypatch.setattr(bar, "_time", lambda: bar.start_t + 600.0)
+        bar.update(25 * 10**10)
+        assert state().endswith("of 1000000000000 values, about 30 min left")
+
+
 def test_a_step_takes_at_least_as_long_as_the_loop_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first of three steps took a minute; half of a loop in the second one took five minutes."""
     with Progress(total=3, unit="trial") as outer, Progress(total=20, unit="value") as inner:

@@ -108,11 +108,13 @@ def time_left(progress: Progress, inside: float = 0.0) -> float | None:
     done, total, first = bar["n"], bar["total"], bar["initial"]
     if not total or not (done > first or progress.work):
         return None
-    work = progress.work or [1.0] * int(total)
-    counted = sum(work[int(first) : int(done)])
+    if work := progress.work:
+        counted, later = sum(work[int(first) : int(done)]), sum(work[int(done) + 1 :])
+        of_step = work[int(done)] if done < total else 0.0
+    else:  # no list of them: there may be many millions
+        counted, later, of_step = done - first, max(total - done - 1, 0), float(done < total)
     rate = progress.counted / counted if counted else 1.0  # steps without work do not tell the rate
-    of_step = rate * work[int(done)] if done < total else 0.0
-    later = rate * sum(work[int(done) + 1 :])
+    of_step, later = rate * of_step, rate * later
     return later + max(of_step - (bar["elapsed"] - progress.counted), inside, 0.0)
 
 
