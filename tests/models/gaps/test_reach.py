@@ -68,7 +68,11 @@ def test_binned_values_equal_those_of_all_pairs() -> None:
             assert reached[t, c] == (min(r, default=math.inf) <= 2.0), (t, c)
 
 
-def test_the_nearest_observation_is_one_of_the_same_time_and_variable() -> None:
+@pytest.mark.parametrize("few", [0, reach.FEW], ids=["trees", "distances"])
+def test_the_nearest_observation_is_one_of_the_same_time_and_variable(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "FEW", few)
     generator = torch.Generator().manual_seed(2)
     observed = torch.rand(20, 16, generator=generator) < 0.3
     observed[4, 9:] = False
@@ -97,6 +101,13 @@ def test_steps_to_the_nearest_observation_in_time_by_brute_force() -> None:
         expected = torch.cat([apart, torch.full((30, 1), 30)], 1).min(1).values
         assert torch.equal(steps[:, cell].long(), expected)
     assert (steps[:, 7] == 30).all()
+
+
+def test_steps_in_a_record_of_very_many_segments() -> None:
+    """More than four bytes count: each of 50,000 times is a segment of its own."""
+    observed = torch.arange(50_000)[:, None] % 2 == 0
+    steps = reach.steps_to_observation(observed, torch.arange(50_000))
+    assert torch.equal(steps, torch.where(observed, 0, 50_000).int())
 
 
 def test_variables_that_are_present_at_each_time() -> None:

@@ -51,6 +51,7 @@ from torch import Tensor
 
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.in_time import TABLES, pieces
+from fieldcast.models.gaps.reach import FEW
 from fieldcast.models.gaps.record import one_thread
 from fieldcast.models.gaussian.covariance_terms import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
@@ -63,7 +64,6 @@ REACH_IN_TAU = 4.0  # range of the search for observations before and after a wi
 MIN_NUGGET = 1e-3  # lower limit of n
 MISFIT_LIMITS = 0.05, 50.0  # lower and upper limit of y^T C^-1 y / K
 TARGETS_PER_BLOCK = 2**9  # values that a thread predicts together
-FEW = 2**5  # values for which all distances take less time than a tree of the observations
 FITTED_PER_BLOCK = 2**8  # values whose likelihood is computed together
 VALUE = "value"  # unit of the progress of the prediction
 WAVES = 500  # number of waves in an unconditional field

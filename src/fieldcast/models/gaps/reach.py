@@ -14,21 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from fieldcast.models.gaps.in_time import (
-    SEGMENT_SEPARATION,
-    TABLES,
-    elapsed_steps,
-    lagged_correlation,
-    pieces,
-)
+from fieldcast.models.gaps.in_time import TABLES, lagged_correlation, pieces
 
 # largest number of cells whose correlations with all others are computed, and of such correlations
 MAX_CENTRES, MAX_CORRELATIONS = 300, 2**23
 DISTANCE_BINS = 30  # number of logarithmic bins of distance
+FEW = 2**5  # values for which all distances take less time than a tree of the observations
 MIN_PAIRS = 10  # smallest number of pairs of observed values for a correlation
 
 
@@ -159,12 +155,16 @@ def nearest_observation(
         for row, here, lacking in zip(
             distance[:, first:last], present[:, first:last], needed[:, first:last], strict=True
         ):
-            if here.any() and lacking.any():
-                # quick to build, for one use
+            some = lacking.nonzero()[0]
+            if len(some) == 0:
+                continue
+            if not here.any():
+                row[some] = np.inf
+            elif len(some) <= FEW:
+                row[some] = cdist(points[some], points[here]).min(1)
+            else:  # quick to build, for one use
                 tree = cKDTree(points[here], compact_nodes=False, balanced_tree=False)
-                row[lacking] = tree.query(points[lacking])[0]
-            else:
-                row[lacking] = np.inf
+                row[some] = tree.query(points[some])[0]
     return torch.from_numpy(distance).to(observed.device)
 
 
@@ -178,16 +178,24 @@ def steps_to_observation(
     times.
     """
     steps = torch.empty_like(observed, dtype=torch.int32)
-    times, index = len(observed), elapsed_steps(segment).long()[:, None]
-    never = 2 * SEGMENT_SEPARATION * times
+    times, number = len(observed), (segment.diff(prepend=segment[:1]) != 0).cumsum(0)
+    never = times * (int(number.max()) + 3)  # segments are as far from each other as all times
+    dtype = np.int32 if never < 2**30 else np.int64
+    index = (np.arange(times) + times * number.cpu().numpy()).astype(dtype)[:, None]
+
+    def nearest(mask: Bool[Tensor, "time some"]) -> tuple[Integer[np.ndarray, "time some"], ...]:
+        """The last time at or before each one at which the mask is true, and the first at or after it."""
+        true = mask.cpu().numpy()
+        before, after = np.where(true, index, dtype(-never)), np.where(true, index, dtype(never))[::-1]
+        np.maximum.accumulate(before, 0, out=before)
+        np.minimum.accumulate(after, 0, out=after)
+        return before, after[::-1]
+
     for cells in pieces(observed.shape[1], TABLES * times):
-        here = observed[:, cells]
-        before = torch.where(here, index, -never).cummax(0).values
-        after = torch.where(here, index, never).flip(0).cummin(0).values.flip(0)
+        before, after = nearest(observed[:, cells])
         if masked is not None:
-            wall = torch.where(masked[:, cells], index, -never).cummax(0).values
-            before.masked_fill_(wall > before, -never)
-            wall = torch.where(masked[:, cells], index, never).flip(0).cummin(0).values.flip(0)
-            after.masked_fill_(wall < after, never)
-        steps[:, cells] = torch.minimum(index - before, after - index).clamp(max=times).int()
+            walls = nearest(masked[:, cells])
+            before[walls[0] > before], after[walls[1] < after] = -never, never
+        least = np.minimum(np.minimum(index - before, after - index), times)
+        steps[:, cells] = torch.from_numpy(least).to(steps)
     return steps
