@@ -40,6 +40,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from multiprocessing.pool import ThreadPool
+from operator import call
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,6 @@ from torch import Tensor
 
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.in_time import TABLES, pieces
-from fieldcast.models.gaps.reach import FEW
 from fieldcast.models.gaps.record import one_thread
 from fieldcast.models.gaussian.covariance_terms import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
@@ -199,11 +199,13 @@ def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slic
 
 
 def targets(
-    series: CellSeries, c: Correlation, requested: Shaped[Tensor, "time cell"], times: slice, reached: slice
-) -> Iterator[Callable[[], Targets]]:
+    series: CellSeries, c: Correlation, requested: Shaped[Tensor, "time cell"], times: slice, reached: slice,
+    few: int = 0,
+) -> Iterator[Callable[[], Targets]]:  # fmt: skip
     """The requested values of some times, in blocks, each a function that looks up their nearest observations.
 
-    Those that are not 0 in `requested`, a mask or counts.
+    Those that are not 0 in `requested`, a mask or counts. A `few` are looked up without a tree, which may choose others
+    of observations that are equally far.
     """
     cells, of_requested = requested.shape[1], requested[times].flatten().nonzero()[:, 0].cpu()
     observations = series.observed[reached].flatten().nonzero()[:, 0].cpu()
@@ -216,13 +218,18 @@ def targets(
     places = np.empty((len(observations), 4))
     for some in pieces(len(observations), TABLES):
         places[some] = c.scaled(coordinates(observations[some] // cells, observations[some] % cells))
-    nearest = search(places, len(of_requested))
+    # of cells that are evenly spread, and quicker to search
+    tree = cKDTree(places, balanced_tree=False) if len(of_requested) > few else None
 
     def block(numbers: Int[Tensor, " target"]) -> Targets:
         time, cell = numbers // cells, numbers % cells
-        near = torch.from_numpy(
-            nearest(c.scaled(coordinates(time, cell)).numpy(), 1 if device.type == "cpu" else -1)
+        wanted, workers = c.scaled(coordinates(time, cell)).numpy(), 1 if device.type == "cpu" else -1
+        found = (
+            nearest_by_distance(places, wanted)
+            if tree is None
+            else tree.query(wanted, NEIGHBOURS, workers=workers)[1]
         )
+        near = torch.from_numpy(found)
         # `count` where there are fewer than K
         exists, near = near < count, observations[near.clamp(max=len(observations) - 1)]
         return Targets(*(index.to(device) for index in (time, cell, near // cells, near % cells, exists)))
@@ -230,27 +237,20 @@ def targets(
     yield from (partial(block, numbers) for numbers in of_requested.split(TARGETS_PER_BLOCK))
 
 
-def search(
-    places: Float[np.ndarray, "n 4"], number: int
-) -> Callable[[Float[np.ndarray, "target 4"], int], Integer[np.ndarray, "target k"]]:
-    """A function that gives the K of some places nearest to each of `number` others, and n where there are fewer.
-
-    Few others take less time than the tree of the places.
-    """
-    if number > FEW:
-        tree = cKDTree(places, balanced_tree=False)  # of cells that are evenly spread, and quicker to search
-        return lambda others, workers: tree.query(others, NEIGHBOURS, workers=workers)[1]
-    axes, k = np.ascontiguousarray(places.T), min(NEIGHBOURS, len(places))
-
-    def by_distance(others: Float[np.ndarray, "target 4"], workers: int) -> Integer[np.ndarray, "target k"]:
-        near = np.full((len(others), NEIGHBOURS), len(places))
-        for row, other in zip(near, others, strict=True):
-            square = np.square(axes - other[:, None]).sum(0)
-            first = np.argpartition(square, k - 1)[:k]
-            row[:k] = first[square[first].argsort()]
-        return near
-
-    return by_distance
+def nearest_by_distance(
+    places: Float[np.ndarray, "n 4"], others: Float[np.ndarray, "target 4"]
+) -> Integer[np.ndarray, "target k"]:
+    """Numbers of the K of some places nearest to each of a few others, n where there are fewer."""
+    near, k = np.full((len(others), NEIGHBOURS), len(places)), min(NEIGHBOURS, len(places))
+    square, part = np.empty(len(places)), np.empty(len(places))
+    for row, other in zip(near, others, strict=True):
+        square.fill(0.0)
+        for axis, at in enumerate(other):
+            np.subtract(places[:, axis], at, out=part)
+            square += np.square(part, out=part)
+        row[:k] = np.argpartition(square, k - 1)[:k]
+        row[:k] = row[:k][square[row[:k]].argsort()]
+    return near
 
 
 def join_blocks(blocks: Iterable[Targets]) -> list[Targets]:
@@ -364,6 +364,7 @@ INITIAL_NUGGET_AND_POWER = 0.05, 0.25  # first guess of n and a
 # limits of L, tau, n and a, which keep C invertible and the reach short
 RANGES = (1e-3, 4.0), (0.1, 100.0), (MIN_NUGGET, 0.9), (1e-2, 0.5)
 BOUNDS = np.log(RANGES)
+FEW = 8  # values of a window whose neighbours a fit finds without a tree
 MAX_ITERATIONS = 15  # iterations of L-BFGS-B
 DRAWN_TARGETS = 1000  # draws of held-out values that determine the parameters
 MIN_TARGETS = 50  # smallest number of held-out values with a weight for which the parameters are fitted
@@ -405,14 +406,13 @@ def fit_kriging(
     repeats = torch.zeros_like(series.observed, dtype=torch.int16)
     repeats[held_out.time, held_out.cell] = draws_per_value(held_out.weight, draws).to(repeats)
     visible = series._replace(observed=series.observed & ~held_out.mask)
-
-    def of_window(c: Correlation, window: tuple[slice, slice]) -> list[Targets]:
-        return [block() for block in targets(visible, c, repeats, *window)]
-
     with blocks_side_by_side(series.x.device) as (pool, _):
         for tried in ((nu,), smoothness)[start is not None :]:  # the neighbours depend on the correlation
             c = KrigingModel.of(theta, smoothness[len(smoothness) // 2]).correlation
-            found = pool.imap(partial(of_window, c), windows(series.step, c))
+            found = (
+                pool.map(call, targets(visible, c, repeats, times, reached, FEW))
+                for times, reached in windows(series.step, c)
+            )
             blocks = join_blocks(chain.from_iterable(found))
             fits = [
                 (*maximise_likelihood(theta, nu, visible, blocks, repeats, pool, bounds), nu) for nu in tried
