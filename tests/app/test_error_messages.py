@@ -125,6 +125,7 @@ def test_a_parameter_that_something_reads_is_accepted(
         (["ingestion"], {"from_nodes": ["x"]}, "nodes named ['x'] (names are"),
         (["ingestion"], {"from_inputs": ["x"]}, "datasets named ['x'] (names are"),
         (["ingestion"], {"to_outputs": ["storde"]}, "datasets named ['storde'] (names are"),
+        (["sample.a"], {"node_names": ["fit"]}, "nodes named ['fit']. Did you mean"),
         (["sample.a"], {"to_outputs": ["sample.b.checkpoint"]}, "by --pipelines training or all)."),
     ],
 )

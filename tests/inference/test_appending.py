@@ -299,9 +299,7 @@ def test_errors_that_are_variables_of_the_file_grow_with_the_record(
     record["sses_standard_deviation"] = gappy["sst"].dims, error, {"units": "K"}
     record["sses_bias"] = gappy["sst"].dims, np.full_like(error, 0.5), {"units": "K"}
     whole = fieldcast.fill_gaps(record, noise="sses_standard_deviation", method="low_rank", fit=fit)
-    np.testing.assert_array_equal(
-        whole["sst_observed_error"], np.where(record["sst"].notnull(), error, np.nan)
-    )
+    np.testing.assert_array_equal(whole["sst_observed_error"], error)
     assert whole.title == "Reconstruction of sst" and whole["sst_observed_bias"].attrs["units"] == "degC"
     shorter, later = first(whole, DAYS - MORE), rest(record, DAYS - MORE)
     longer = fieldcast.fill_gaps(later, append=shorter, fit=fit)
@@ -312,14 +310,44 @@ def test_errors_that_are_variables_of_the_file_grow_with_the_record(
         )
     again = fieldcast.fill_gaps(later, append=shorter, noise="sses_standard_deviation", method="low_rank")
     np.testing.assert_allclose(again["sst"], whole["sst"], atol=1e-4)
-    with pytest.raises(InputError, match=r"lacks 'sses_standard_deviation', the variable of errors"):
-        fieldcast.fill_gaps(later[["sst"]], append=shorter, fit=fit)
-    older = shorter.drop_vars(["sst_observed_error", "sst_observed_bias"])
     with pytest.raises(
-        InputError,
-        match=r"errors that are variables of its source \(sses_standard_deviation\), and does not hold",
+        InputError, match="no variable 'sses_standard_deviation', which gives the errors of sst"
     ):
-        fieldcast.fill_gaps(later, append=older, fit=fit)
+        fieldcast.fill_gaps(later[["sst"]], append=shorter, fit=fit)
+    with pytest.raises(InputError, match=r"has the mean error 'sses_bias', and .* was filled without one"):
+        fieldcast.fill_gaps(later, append=shorter.drop_vars("sst_observed_bias"), fit=fit)
+    older = shorter.drop_vars(["sst_observed_error", "sst_observed_bias"])
+    for stored in ({"fit": fit}, {"noise": "sses_standard_deviation"}):
+        with pytest.raises(InputError, match="does not hold the errors of its observed values"):
+            fieldcast.fill_gaps(later, append=older, **stored)
+
+
+@pytest.mark.parametrize("key", ["sst", "sea_surface_temperature"])
+def test_variables_with_gaps_of_their_own_may_share_errors(
+    key: str, gappy: xr.Dataset, tmp_path: Path
+) -> None:
+    fit = tmp_path / "fit"
+    record = gappy.assign(t2=(gappy["sst"].roll(time=40) + 273.15).assign_attrs(units="K"))
+    record["sst_error"] = gappy["sst"].dims, np.full(gappy["sst"].shape, np.float32(0.3)), {"units": "K"}
+    options = {"noise": {key: "sst_error", "t2": "sst_error"}, "method": "low_rank"}
+    whole = fieldcast.fill_gaps(record, **options, fit=fit)
+    longer = fieldcast.fill_gaps(rest(record, DAYS - MORE), append=first(whole, DAYS - MORE), fit=fit)
+    for name, array in whole.data_vars.items():
+        np.testing.assert_allclose(
+            longer[name].astype(float), array.astype(float), atol=1e-4, err_msg=str(name)
+        )
+
+
+def test_levels_of_a_variable_are_appended(gappy: xr.Dataset, tmp_path: Path) -> None:
+    """Each level is a variable of the record; the new times have them along a dimension."""
+    both = xr.concat(
+        [gappy["sst"], gappy["sst"] - 20], xr.IndexVariable("level", [500, 850], {"units": "hPa"})
+    )
+    record, fit = both.transpose("time", ...).rename("t").to_dataset(), tmp_path / "fit"
+    record["t"].attrs["units"] = "K"
+    whole = fieldcast.fill_gaps(record, method="red_noise", fit=fit)
+    longer = fieldcast.fill_gaps(rest(record, DAYS - MORE), append=first(whole, DAYS - MORE), fit=fit)
+    np.testing.assert_array_equal(longer["t500"], whole["t500"])
 
 
 @pytest.mark.parametrize("name", FILLERS)

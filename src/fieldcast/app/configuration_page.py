@@ -95,7 +95,7 @@ from pydantic.fields import FieldInfo
 from fieldcast.app.parameters import experiment_model, parameters_model
 from fieldcast.arguments import option_texts
 from fieldcast.inference.options import File
-from fieldcast.pipeline_registry import STAGES, register_pipelines, stage
+from fieldcast.pipeline_registry import STAGES, register_pipelines
 from fieldcast.pipelines.names import INGESTING, STANDALONE
 from fieldcast.tasks import TASKS
 
@@ -199,25 +199,28 @@ def experiments() -> Iterator[str]:
 
 
 def data_sets() -> Iterator[str]:
-    """A section on what each node makes, by pipeline."""
+    """A section on the pipeline and the node that make each data set."""
     registered = register_pipelines()
-    pipelines = {name: registered[name] for name in (*STAGES, "reporting")}
-    pipelines |= {name: stage(name) for name in (*STANDALONE, *INGESTING)}
-    made: dict[tuple[str, str], set[str]] = {}
-    for name, pipeline in pipelines.items():
-        for node in pipeline.nodes:
-            outputs = {ADDRESS.sub("*.", output).partition("@")[0] for output in node.outputs}
-            made.setdefault((name, node.name.rpartition(".")[2]), set()).update(outputs)
+    alone = [*STANDALONE, *INGESTING]
+    order = [*STAGES, "reporting", *alone, *(name for name in registered if ADDRESS.match(f"{name}."))]
+    made: dict[str, tuple[str, set[str]]] = {}
+    for pipeline in order:
+        for node in registered[pipeline].nodes:
+            name = ADDRESS.sub("*.", node.name)
+            key = (
+                name if "." in name else f"{pipeline} {name}"
+            )  # a stage or an experiment is part of most names
+            _, outputs = made.setdefault(key, (ADDRESS.sub("*.", f"{pipeline}.").rstrip("."), set()))
+            outputs |= {ADDRESS.sub("*.", each).partition("@")[0] for each in node.outputs}
     yield "## Data sets"
     yield (
-        "The pipeline and the node that make each of them. `*` is the address of an experiment, with which the name of "
-        "the node begins, too (`reconstruct.kriging.training.fit`); nodes that no experiment has of its own begin with "
-        "their stage (`ingestion.split`). `conf/base/catalog.yml` has the file of each; what it does not name is kept "
-        "in memory. An experiment, a task and `all` run the stages that they need."
+        "The pipeline and the node that make each of them; `*` is the address of an experiment, such as "
+        "`reconstruct.kriging`. `conf/base/catalog.yml` has the file of each; what it does not name is kept in memory. "
+        "An experiment, a task and `all` run the stages that they need."
     )
     rows = [
-        f"| `{pipeline}` | `{node}` | {', '.join(f'`{name}`' for name in sorted(names))} |"
-        for (pipeline, node), names in made.items()
+        f"| `{pipeline}` | `{key.rpartition(' ')[2]}` | {', '.join(f'`{name}`' for name in sorted(outputs))} |"
+        for key, (pipeline, outputs) in made.items()
     ]
     yield table(rows, "pipeline | node | makes")
 

@@ -79,13 +79,14 @@ def refusal_of_kedro(error: BaseException) -> str | None:
 
 def _holder(text: str) -> str:
     """The pipeline of a node, data set or namespace that the run lacks, by Kedro's sentence; empty if none has it."""
-    for name in re.findall("'([^' ]+)'", text):
-        having = [
+    for name in re.findall("'([^' ]+)'", text.partition("Did you mean")[0]):
+        making = [
             each
             for each, pipeline in pipelines.items()
-            if name in pipeline.datasets() | {node.name for node in pipeline.nodes}
+            if name in pipeline.all_outputs() | {node.name for node in pipeline.nodes}
             or any(f"{node.namespace}.".startswith(f"{name}.") for node in pipeline.nodes)
         ]
+        having = making or [each for each, pipeline in pipelines.items() if name in pipeline.datasets()]
         if having:
             own = [each for each in having if f"{name}.".startswith(f"{each}.")]  # an experiment
             return f"'{name}' is of another pipeline: name it by --pipelines {' or '.join(own or having[:2])}"

@@ -133,9 +133,7 @@ def names_variables(noise: Given) -> bool:
 def holders(noise: Given) -> list[str]:
     """Names of variables that an option may refer to, and of their bias."""
     of_each = noise.values() if isinstance(noise, Mapping) else [noise]
-    named = [
-        name for each in of_each if isinstance(each, str) for name in (each.strip(), short(each.strip()))
-    ]
+    named = [name for each in of_each if isinstance(each, str) for name in candidates(each)]
     return list(dict.fromkeys([*named, *(name.replace(DEVIATION, BIAS) for name in named)]))
 
 
@@ -179,7 +177,20 @@ def named_variable(fields: xr.Dataset, given: float | str) -> str | None:
     if not isinstance(given, str):
         return None
     names = time_varying(fields)
-    return next((name for name in (given.strip(), short(given.strip())) if name in names), None)
+    return next((name for name in candidates(given) if name in names), None)
+
+
+def candidates(given: str) -> tuple[str, ...]:
+    """The names that ingestion may give to a variable of a file (`conventions.short`, `conventions.unreserved`)."""
+    name = given.strip()
+    return name, short(name), f"{name}_value"
+
+
+def given_for(name: str, noise: Given) -> float | str | None:
+    """The part of an option that is of a variable."""
+    if not isinstance(noise, Mapping):
+        return noise
+    return noise.get(name, next((each for key, each in noise.items() if short(key) == short(name)), None))
 
 
 def standard_deviation(fields: xr.Dataset, name: str, given: float | str, key: str) -> float | xr.DataArray:

@@ -59,11 +59,6 @@ STALE_ATTRIBUTES = re.compile("^(fieldcast_|valid_|actual_range|flag_)")
 
 METHODS |= dict.fromkeys((*ENDS, MEMBERS), "")  # which CF has no name for
 FLAGS = (SUSPECT, FLAG)
-OF_VALUES = (
-    *FLAGS,
-    conventions.AS_OBSERVED,
-    *conventions.OF_ERRORS,
-)  # suffixes of what is told of observed values
 COMMANDS = ("kedro", "fieldcast")
 
 
@@ -95,9 +90,7 @@ def with_attributes(
         describe_axis(result[name], axis)
     for name in map(str, result.coords):
         describe_coordinate(result, name)
-    variables = ", ".join(
-        long_name(result[name]) for name in names if not name.endswith((*METHODS, *OF_VALUES))
-    )
+    variables = ", ".join(long_name(result[name]) for name in names if owner_of(name, result) == name)
     keywords = [word.strip() for word in variables.split(",")]
     version = lineage.versions(["fieldcast"]).get("fieldcast", "")
     call = ", ".join(f"{key}={value}" for key, value in options.items())
@@ -194,9 +187,7 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
         attrs["comment"] = "; ".join(filter(None, [attrs.get("comment"), content]))
     for key in [key for key in ("coordinates", "ancillary_variables") if key in attrs]:
         del attrs[key]  # they name variables that the result may lack
-    owners = (base.removesuffix(suffix) for suffix in OF_VALUES if base.endswith(suffix))
-    owner = next((each for each in owners if each in result), base)
-    mapping = result[owner].attrs.get("grid_mapping")
+    mapping = result[owner_of(base, result)].attrs.get("grid_mapping")
     if mapping in result:
         attrs["grid_mapping"] = mapping
     else:
@@ -204,6 +195,12 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
     related = [f"{name}{suffix}" for suffix in (SPREAD, *FLAGS) if f"{name}{suffix}" in result]
     if base == name and related:
         attrs["ancillary_variables"] = " ".join(related)
+
+
+def owner_of(name: str, result: xr.Dataset) -> str:
+    """The variable of which another one is a statistic, flag or error; its own name if it is none."""
+    owners = (name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix))
+    return next((each for each in owners if each in result), name)
 
 
 def content_remark(result: xr.Dataset, name: str) -> str:

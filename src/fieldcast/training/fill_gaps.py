@@ -26,7 +26,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
-from fieldcast.fields.conventions import MASK, as_dataset, time_varying, to_contract
+from fieldcast.fields.conventions import AS_OBSERVED, MASK, as_dataset, time_varying, to_contract
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.opening import open_file, reading
@@ -279,6 +279,14 @@ def append_to(
         raise InputError(f"predictors: {where} was filled without them: leave them out, or {FILL_AGAIN}.")
     if stored is None:
         LOG.warning("No file of the fit lies beside %s: the whole record is fitted again.", where)
+        refuse_unknown_errors(filled, given["noise"], where)
+        if given["noise"] is None and any(
+            name + AS_OBSERVED in filled for name in filled_variables(filled, where)
+        ):
+            LOG.warning(
+                "%s was filled with errors of its observed values, which now count as exact: see noise.",
+                where,
+            )
         granule = new_times(given)
         observed = with_errors(observed_part(filled, where), filled, granule, given["noise"], where).load()
         fields, _ = join(observed, granule, given["gaps"], where)

@@ -36,7 +36,6 @@ from fieldcast.fields.conventions import (
     OF_ERRORS,
     RENAMED,
     SPREAD,
-    short,
     time_varying,
     to_contract,
 )
@@ -46,6 +45,7 @@ from fieldcast.fields.observation_error import (
     DEVIATION,
     Errors,
     Given,
+    given_for,
     in_units_of,
     named_variable,
     names_variables,
@@ -57,7 +57,7 @@ from fieldcast.fields.times import as_record
 from fieldcast.inference.gaps.filling import TrustLimits, with_flags
 from fieldcast.inference.gaps.result import as_fields, with_values_of
 from fieldcast.inference.gaps.stored_fit import FILL_AGAIN, USUAL, StoredFit
-from fieldcast.inference.result_attributes import command, coverage, restore_layout
+from fieldcast.inference.result_attributes import command, coverage, original_name, restore_layout
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.local_kriging import REACH_IN_TAU, KrigingModel
 from fieldcast.models.random_streams import RandomStreams
@@ -107,10 +107,10 @@ def observed_part(filled: xr.Dataset, where: str) -> xr.Dataset:
 
 
 def refuse_unknown_errors(filled: xr.Dataset, noise: Given, where: str) -> None:
-    """Raise an InputError if the errors that an option names are not in the filled record, as in older ones."""
+    """Raise an InputError if the filled record lacks the errors that an option names, as older ones do."""
     if names_variables(noise) and not any(name.endswith(OF_ERRORS[0]) for name in map(str, filled.data_vars)):
         raise InputError(
-            f"{where} was filled with errors that are variables of its source ({noise}), and does not hold them: "
+            f"{where} does not hold the errors of its observed values, which noise ({noise}) gives by variables: "
             f"{FILL_AGAIN}."
         )
 
@@ -119,23 +119,30 @@ def with_errors(
     observed: xr.Dataset, filled: xr.Dataset, granule: Granule, noise: Given, where: str
 ) -> xr.Dataset:
     """Observed values with their errors, as variables of the names that new times have for them."""
+    new = granule.fields
     for name in filled_variables(filled, where) if names_variables(noise) else ():
-        given = noise.get(name, noise.get(short(name))) if isinstance(noise, Mapping) else noise
-        holder = None if given is None else named_variable(granule.fields, given)
-        of_errors = [filled.get(name + suffix) for suffix in OF_ERRORS]
-        if holder is None and of_errors[0] is not None:
+        deviation, bias = (filled.get(name + suffix) for suffix in OF_ERRORS)
+        given = given_for(name, noise)
+        if deviation is None or given is None:
+            continue
+        holder = named_variable(new, given)
+        if holder is None:
             raise InputError(
-                f"{granule.where} lacks '{given}', the variable of errors that {where} was filled with: give a file "
-                "that has it."
+                f"{granule.where} has no variable '{given}', which gives the errors of {name}: name one of it, or "
+                "give another file."
             )
-        for key, error in zip((holder, str(holder).replace(DEVIATION, BIAS)), of_errors, strict=True):
+        of_bias = holder.replace(DEVIATION, BIAS)
+        if bias is None and of_bias != holder and of_bias in new:
+            raise InputError(
+                f"{granule.where} has the mean error '{of_bias}', and {where} was filled without one: drop it from the "
+                f"file, or {FILL_AGAIN}."
+            )
+        for key, error in ((holder, deviation), (of_bias, bias)):
             if error is not None and key not in observed:
-                new = granule.fields.get(key, error)
-                units = {name: new.attrs[name] for name in ("units",) if name in new.attrs}
-                converted = in_units_of(error, new, "noise") if units else error
-                observed = observed.assign(
-                    {str(key): converted.astype(error.dtype).drop_attrs().assign_attrs(units).variable}
-                )
+                template = new.get(key, error)
+                units = {each: template.attrs[each] for each in ("units",) if each in template.attrs}
+                converted = in_units_of(error, template, "noise").astype(error.dtype) if units else error
+                observed = observed.assign({key: converted.drop_attrs().assign_attrs(units).variable})
     return observed
 
 
@@ -211,8 +218,9 @@ def append(
     options, dim, total = fit.options, time_dimension(filled), filled.sizes[time_dimension(filled)]
     revised = min(total, math.ceil(REVISED * max(steps for _, steps in fit.lengths)))
     begin = max(0, total - revised - memory(fit))
-    observed = with_errors(observed_part(filled, where), filled, granule, options["noise"], where)
-    observed = observed.isel({dim: slice(begin, None)}).load()
+    recent = filled.isel({dim: slice(begin, None)})
+    observed = observed_part(filled, where).isel({dim: slice(begin, None)})
+    observed = with_errors(observed, recent, granule, options["noise"], where).load()
     fields, old = join(observed, granule, options["gaps"], where)
     if fit.sea is not None:
         sea = xr.DataArray(fit.sea.numpy(), dims=("latitude", "longitude"))
@@ -229,7 +237,11 @@ def append(
     times = fields["time"].isel(time=of_new).values
     later = template.isel({dim: [-1] * len(times)}).assign_coords({time: (dim, times, filled[time].attrs)})
     new = restore_layout(later, result.isel(time=of_new), layout)
-    parts.append(with_values_of(granule.dataset, new, layout) if on_axes_of(granule.dataset, new) else new)
+    whole = all(
+        original_name(granule.dataset, v) in granule.dataset for v in layout.variables
+    )  # not levels of one
+    exact = whole and on_axes_of(granule.dataset, new)
+    parts.append(with_values_of(granule.dataset, new, layout) if exact else new)
     extended = concatenated([filled.isel({dim: slice(0, total - revised)}), *parts], filled, dim)
     return with_attributes_of(extended, filled, fit, total, revised, len(times), time)
 

@@ -101,7 +101,7 @@ def observed_values(
     meanings = "standard deviation of the error", "mean error"
     for part, suffix, error in zip(meanings, OF_ERRORS, errors.of_source(name), strict=True):
         if error is not None:
-            given = np.where(np.isfinite(observed), error.transpose(*DIMS).values, np.nan).astype(np.float32)
+            given = error.transpose(*DIMS).values.astype(np.float32)
             parts[name + suffix] = xr.Variable(DIMS, given, dict(attributes(layout, name, part)))
     return parts
 
