@@ -433,12 +433,13 @@ def maximise_likelihood(
     repeats: Int[Tensor, "time cell"], pool: ThreadPool, bounds: Float[np.ndarray, "4 2"] = BOUNDS,
 ) -> tuple[float, Float[Tensor, "4"]]:  # fmt: skip
     """Maximise the mean of log p of some values from a first guess; return it and the logarithms of L, tau, n and a."""
+    total = repeats.sum()  # of a table as large as the record
 
     @torch.enable_grad()
     def of_block(candidate: Float[Tensor, "4"], block: Targets) -> Float[Tensor, "5"]:
         """-log p of a block, and its gradient."""
         candidate = candidate.clone().requires_grad_()
-        value = -log_prob(KrigingModel.of(candidate, smoothness), series, block, repeats)
+        value = -log_prob(KrigingModel.of(candidate, smoothness), series, block, repeats) / total
         value.backward()
         return torch.cat([value.detach()[None], candidate.grad]).cpu()
 
@@ -461,7 +462,7 @@ def maximise_likelihood(
 def log_prob(
     model: KrigingModel, series: CellSeries, block: Targets, repeats: Int[Tensor, "time cell"]
 ) -> Float[Tensor, ""]:
-    """Sum of log p of the values of a block given their neighbours, up to a constant, over that of all repeats.
+    """Sum of log p of the values of a block given their neighbours, up to a constant.
 
     `repeats` is how often each value counts.
     """
@@ -471,4 +472,4 @@ def log_prob(
     if series.noise is not None:
         variance = variance + series.noise[block.time, block.cell]
     terms = variance.log() + error.square() / variance
-    return -(repeats[block.time, block.cell] * terms).sum() / 2 / repeats.sum()
+    return -(repeats[block.time, block.cell] * terms).sum() / 2
