@@ -308,7 +308,7 @@ def test_errors_that_are_variables_of_the_file_grow_with_the_record(
         np.testing.assert_allclose(
             longer[name].astype(float), array.astype(float), atol=1e-4, err_msg=str(name)
         )
-    again = fieldcast.fill_gaps(later, append=shorter, noise="sses_standard_deviation", method="low_rank")
+    again = fieldcast.fill_gaps(later, append=shorter)  # with the method and the errors of the first fill
     np.testing.assert_allclose(again["sst"], whole["sst"], atol=1e-4)
     with pytest.raises(
         InputError, match="no variable 'sses_standard_deviation', which gives the errors of sst"
@@ -316,7 +316,9 @@ def test_errors_that_are_variables_of_the_file_grow_with_the_record(
         fieldcast.fill_gaps(later[["sst"]], append=shorter, fit=fit)
     with pytest.raises(InputError, match=r"has the mean error 'sses_bias', and .* was filled without one"):
         fieldcast.fill_gaps(later, append=shorter.drop_vars("sst_observed_bias"), fit=fit)
-    older = shorter.drop_vars(["sst_observed_error", "sst_observed_bias"])
+    older = shorter.drop_vars(["sst_observed_error", "sst_observed_bias"]).assign_attrs(
+        fieldcast_options="{}"
+    )
     for stored in ({"fit": fit}, {"noise": "sses_standard_deviation"}):
         with pytest.raises(InputError, match="does not hold the errors of its observed values"):
             fieldcast.fill_gaps(later, append=older, **stored)
@@ -336,6 +338,25 @@ def test_variables_with_gaps_of_their_own_may_share_errors(
         np.testing.assert_allclose(
             longer[name].astype(float), array.astype(float), atol=1e-4, err_msg=str(name)
         )
+
+
+def test_a_new_fit_has_the_options_of_the_first_one_unless_others_are_given(gappy: xr.Dataset) -> None:
+    """Half of the new values are bad by a flag; they must not become observed when the file of the fit is gone."""
+    bad = xr.zeros_like(gappy["sst"]).drop_attrs()
+    bad[-MORE:, :4] = 1
+    record = gappy.assign(quality=(1 - bad).astype(np.int8))
+    filled = fieldcast.fill_gaps(
+        first(record, DAYS - MORE), where="quality >= 1", method="red_noise", max_gap=30
+    )
+    later, given = rest(record, DAYS - MORE), gappy["sst"][-MORE:].notnull()
+    again = fieldcast.fill_gaps(later, append=filled)
+    assert again.attrs["fieldcast_method"] == "red_noise" and again["sst"][-MORE:].isnull().any()
+    np.testing.assert_array_equal(again["sst_flag"][-MORE:] == 0, given & (bad[-MORE:] == 0))
+    other = fieldcast.fill_gaps(later, append=filled, where="quality >= 0", method="low_rank")
+    assert other.attrs["fieldcast_method"] == "low_rank"
+    np.testing.assert_array_equal(other["sst_flag"][-MORE:] == 0, given)
+    with pytest.raises(InputError, match="fieldcast_options of the filled record was changed"):
+        fieldcast.fill_gaps(later, append=filled.assign_attrs(fieldcast_options="?"))
 
 
 def test_levels_of_a_variable_are_appended(gappy: xr.Dataset, tmp_path: Path) -> None:

@@ -46,7 +46,15 @@ from fieldcast.inference.gaps.appending import (
     with_errors,
 )
 from fieldcast.inference.gaps.filling import TrustLimits, fill
-from fieldcast.inference.gaps.stored_fit import FILL_AGAIN, NAME, StoredFit, fill_options, fit_of, named
+from fieldcast.inference.gaps.stored_fit import (
+    FILL_AGAIN,
+    NAME,
+    StoredFit,
+    completed,
+    fill_options,
+    fit_of,
+    named,
+)
 from fieldcast.inference.gaps.trials import Comparison, Tried, refuse_complete
 from fieldcast.inference.quantities import choose_predictors, choose_quantities, join_tables
 from fieldcast.models.core import Batch, Context
@@ -279,6 +287,8 @@ def append_to(
         raise InputError(f"predictors: {where} was filled without them: leave them out, or {FILL_AGAIN}.")
     if stored is None:
         LOG.warning("No file of the fit lies beside %s: the whole record is fitted again.", where)
+        given = completed(given, filled, where)
+        options = replace(options, method=given["method"])
         refuse_unknown_errors(filled, given["noise"], where)
         if given["noise"] is None and any(
             name + AS_OBSERVED in filled for name in filled_variables(filled, where)

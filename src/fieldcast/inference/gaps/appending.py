@@ -128,8 +128,8 @@ def with_errors(
         holder = named_variable(new, given)
         if holder is None:
             raise InputError(
-                f"{granule.where} has no variable '{given}', which gives the errors of {name}: name one of it, or "
-                "give another file."
+                f"{granule.where} has no variable '{given}', which gives the errors of {name}: rename the one that it "
+                "has, or give another file."
             )
         of_bias = holder.replace(DEVIATION, BIAS)
         if bias is None and of_bias != holder and of_bias in new:

@@ -42,7 +42,7 @@ from fieldcast.inference.gaps.own_units import (
     spread_exceeds,
 )
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE, as_fields, in_layout_of
-from fieldcast.inference.gaps.stored_fit import StoredFit
+from fieldcast.inference.gaps.stored_fit import OPTIONS, StoredFit, options_text
 from fieldcast.inference.gaps.trials import Comparison, Tried
 from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
@@ -203,7 +203,7 @@ def fill(
             array.encoding.update(COMPRESSED)
     origin = AS_DRAWN if best.of_all else CALIBRATED
     summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name, origin)
-    result = result.assign_attrs(summary=summary, comment=text)
+    result = result.assign_attrs({"summary": summary, "comment": text, OPTIONS: options_text(options)})
     return result, replace(
         fit, report=text, digest=digest(comparison.lineage, used, options)
     ) if stored else None
@@ -400,8 +400,8 @@ def smoothing_report(comparison: Comparison, gappy: GappyRecord, filling: Fillin
             else f"mapped by {quantity.kind}"
         )
         sentences.append(
-            f"The observed values of {name} are smoothed: root mean square error {error} as given, {spread} after it "
-            f"({unit})."
+            f"The observed values of {name} are smoothed: root mean square error {error} as given, {spread} expected "
+            f"after it ({unit})."
         )
     return "\n".join([*sentences, "Scores at held-out values include the errors of these values.", ""])
 

@@ -27,7 +27,11 @@ from fieldcast.models.gaps.error_variance import ErrorVariance, ErrorVariances
 from fieldcast.models.gaps.record import Parameters, Statistics
 
 SUFFIX = ".fit.safetensors"  # after the name of the filled record
-NAME, DIGEST = "fieldcast_fit", "fieldcast_fit_digest"  # attributes of the filled record
+NAME, DIGEST, OPTIONS = (
+    "fieldcast_fit",
+    "fieldcast_fit_digest",
+    "fieldcast_options",
+)  # attributes of the filled record
 VERSION = 5  # of the file
 FILL_AGAIN = "fill the whole record again with `fieldcast fill-gaps`"
 PARAMETER = "parameter "
@@ -151,6 +155,20 @@ def fill_options(**given: Any) -> dict[str, Any]:
 
     options: dict[str, Any] = json.loads(json.dumps({**USUAL, **given}, default=plain))
     return options
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """The options of a fill that are not the usual ones, for the attributes of its result."""
+    return json.dumps({name: value for name, value in options.items() if value != USUAL[name]})
+
+
+def completed(given: Mapping[str, Any], filled: xr.Dataset, where: str) -> dict[str, Any]:
+    """The options that are given, and where they are the usual ones, those of the fill of a record."""
+    try:
+        first = {**USUAL, **json.loads(filled.attrs.get(OPTIONS, "{}"))}
+    except (ValueError, TypeError):
+        raise InputError(f"the attribute {OPTIONS} of {where} was changed: {FILL_AGAIN}.") from None
+    return {name: first[name] if value == USUAL[name] else value for name, value in given.items()}
 
 
 def fit_name(output: str | None) -> str:
