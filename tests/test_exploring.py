@@ -122,13 +122,23 @@ def test_values_whose_flag_is_bad_are_left_out(gappy: Exploration) -> None:
     (note,) = (each for each in gappy.notes if "are used" in each)
     said = re.fullmatch(
         'Only values with "quality_level == 2" are used, '
-        r'(\S+) % of all, which flags call good; --where "" takes all\.',
+        r'(\S+) % of those there, which flags call good; --where "" takes all\.',
         note,
     )
     assert said and float(said[1]) == pytest.approx(share, rel=0.01)
     assert gappy.data is not None and gappy.result == "filled.nc"
     filled = fieldcast.fill_gaps(given, where=condition)
     np.testing.assert_array_equal(gappy.data["sst"].values, filled["sst"].values)
+
+
+def test_dates_that_are_added_are_noted_and_errors_are_in_a_command() -> None:
+    given = flagged().isel(time=[*range(20), *range(21, 40)])
+    given["sst_error"] = given["sst"].dims, np.full(given["sst"].shape, np.float32(0.1)), {"units": "degC"}
+    given["sst_bias"] = given["sst_error"] * 0
+    explored = fieldcast.explore(given, where="")
+    assert any(note.startswith("1 date is missing in 1 gap") for note in explored.notes)
+    commands = [command for _, command in explored.commands]
+    assert commands[1] == "fieldcast.fill_gaps(dataset, noise='sst_error')" and "noise" not in commands[0]
 
 
 def test_all_values_are_used_where_too_few_are_good() -> None:

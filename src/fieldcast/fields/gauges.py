@@ -195,7 +195,8 @@ def in_common_units(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict
     if "units" not in table:
         LOG.warning(
             "%s names no units, so the result has the unit 1: write them into the headings, as in `t2m [degC]`, or a "
-            "column `units`, and values that no such quantity has are left out.",
+            "column `units` (of a wide table in its list of stations), and values that no such quantity has are left "
+            "out.",
             where,
         )
         return table, dict.fromkeys(names, "1")

@@ -38,10 +38,10 @@ from fieldcast.fields.contents import (
     table_in,
     variables_table,
 )
-from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, FLAG, time_varying
+from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, FLAG, is_error, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.meaning import circle_of
-from fieldcast.fields.observation_error import separate_errors
+from fieldcast.fields.observation_error import BIAS, separate_errors
 from fieldcast.fields.opening import reading
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.paths import local
@@ -213,7 +213,7 @@ def explore_fields(
         notes.append(few)
         with suppress(InputError):
             kept = record.only(good) if record.layout is None else read_record(data, good)
-            share = f"{significant(100 * share_kept(record.dataset, kept.dataset))} % of all"
+            share = f"{significant(100 * share_kept(record.dataset, kept.dataset))} % of those there"
             del record  # as large as what is kept of it
             used = (
                 f'Only values with "{good}" are used, {share}, which flags call good; {option}"" takes all.'
@@ -236,6 +236,7 @@ def look_at_fields(
     variables = variables_table(fields)
     complete, gaps = complete_fields(record, fields, variables)
     if complete is None:
+        notes += checks.loc[checks["check"] == "gaps", "sentence"].tolist()
         never = int((~domain.exists(fields).any("variable")).sum())
         if never and domain.SEA not in fields.coords:
             notes.append(
@@ -698,7 +699,20 @@ def commands_for(
         same = outcome.data is not None and not (outcome.part or outcome.adds)
         about = f"fill {whole}{' again, with the same values' * same}: {outcome.adds}"
         about += "fit=FILE stores the fit, by which append" if own else "it stores the fit, by which --append"
-        return [(f"{about} adds later times", fill.format(given))]
+        commands = [(f"{about} adds later times", fill.format(given))]
+        errors = [
+            str(name)
+            for name, array in record.dataset.data_vars.items()
+            if array.ndim > 1
+            and array.dtype.kind == "f"
+            and is_error(array)
+            and BIAS not in str(name).lower()
+        ]
+        if len(errors) == 1:
+            about = f"the same, with observed values smoothed by their errors, {errors[0]}"
+            noise = f", noise={errors[0]!r}" if own else f" --noise {shlex.quote(errors[0])}"
+            commands.append((about, fill.format(given + noise)))
+        return commands
     if own:
         about = f"the model {{}} of {whole}, to keep: here it is fitted and not returned"
         about += f"; mask the data set by {where} before" if where else ""
