@@ -214,8 +214,8 @@ def data_sets() -> Iterator[str]:
             outputs |= {ADDRESS.sub("*.", each).partition("@")[0] for each in node.outputs}
     yield "## Data sets"
     yield (
-        "The pipeline and the node that make each of them; `*` is the address of an experiment, such as "
-        "`reconstruct.kriging`. `conf/base/catalog.yml` has the file of each; what it does not name is kept in memory. "
+        "The pipeline and the node that make each of them; `*` is the address of an experiment, "
+        "`<task>.<name>`. `conf/base/catalog.yml` has the file of each; what it does not name is kept in memory. "
         "An experiment, a task and `all` run the stages that they need."
     )
     rows = [

@@ -191,15 +191,6 @@ def test_only_requested_values_are_filled_and_segments_do_not_see_each_other() -
     assert torch.equal(means[0][:20], means[1][:20]) and not torch.equal(means[0][20:], means[1][20:])
 
 
-@pytest.mark.parametrize("number", [10, 500])
-def test_few_values_have_the_same_neighbours_as_many(number: int) -> None:
-    rng = np.random.default_rng(0)
-    places, others = rng.random((number, 4)), rng.random((9, 4))
-    few = local_kriging.nearest_by_distance(places, others)
-    np.testing.assert_array_equal(few, cKDTree(places).query(others, local_kriging.NEIGHBOURS)[1])
-    assert (few == number).any(1).all() == (number < local_kriging.NEIGHBOURS)
-
-
 def test_the_time_of_a_value_leaves_out_that_of_the_trees(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prediction of few values needs as many trees as one of all."""
     s, pause = series(40, 0.4), 0.2

@@ -45,7 +45,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Integer, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -199,13 +199,11 @@ def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slic
 
 
 def targets(
-    series: CellSeries, c: Correlation, requested: Shaped[Tensor, "time cell"], times: slice, reached: slice,
-    few: int = 0,
-) -> Iterator[Callable[[], Targets]]:  # fmt: skip
+    series: CellSeries, c: Correlation, requested: Shaped[Tensor, "time cell"], times: slice, reached: slice
+) -> Iterator[Callable[[], Targets]]:
     """The requested values of some times, in blocks, each a function that looks up their nearest observations.
 
-    Those that are not 0 in `requested`, a mask or counts. A `few` are looked up without a tree, which may choose others
-    of observations that are equally far.
+    Those that are not 0 in `requested`, a mask or counts.
     """
     cells, of_requested = requested.shape[1], requested[times].flatten().nonzero()[:, 0].cpu()
     observations = series.observed[reached].flatten().nonzero()[:, 0].cpu()
@@ -218,39 +216,17 @@ def targets(
     places = np.empty((len(observations), 4))
     for some in pieces(len(observations), TABLES):
         places[some] = c.scaled(coordinates(observations[some] // cells, observations[some] % cells))
-    # of cells that are evenly spread, and quicker to search
-    tree = cKDTree(places, balanced_tree=False) if len(of_requested) > few else None
+    tree = cKDTree(places, balanced_tree=False)  # of cells that are evenly spread, and quicker to search
 
     def block(numbers: Int[Tensor, " target"]) -> Targets:
         time, cell = numbers // cells, numbers % cells
-        wanted, workers = c.scaled(coordinates(time, cell)).numpy(), 1 if device.type == "cpu" else -1
-        found = (
-            nearest_by_distance(places, wanted)
-            if tree is None
-            else tree.query(wanted, NEIGHBOURS, workers=workers)[1]
-        )
-        near = torch.from_numpy(found)
-        # `count` where there are fewer than K
+        places, workers = c.scaled(coordinates(time, cell)).numpy(), 1 if device.type == "cpu" else -1
+        near = torch.from_numpy(tree.query(places, NEIGHBOURS, workers=workers)[1])
+        # the tree gives `count` where there are fewer than K
         exists, near = near < count, observations[near.clamp(max=len(observations) - 1)]
         return Targets(*(index.to(device) for index in (time, cell, near // cells, near % cells, exists)))
 
     yield from (partial(block, numbers) for numbers in of_requested.split(TARGETS_PER_BLOCK))
-
-
-def nearest_by_distance(
-    places: Float[np.ndarray, "n 4"], others: Float[np.ndarray, "target 4"]
-) -> Integer[np.ndarray, "target k"]:
-    """Numbers of the K of some places nearest to each of a few others, n where there are fewer."""
-    near, k = np.full((len(others), NEIGHBOURS), len(places)), min(NEIGHBOURS, len(places))
-    square, part = np.empty(len(places)), np.empty(len(places))
-    for row, other in zip(near, others, strict=True):
-        square.fill(0.0)
-        for axis, at in enumerate(other):
-            np.subtract(places[:, axis], at, out=part)
-            square += np.square(part, out=part)
-        row[:k] = np.argpartition(square, k - 1)[:k]
-        row[:k] = row[:k][square[row[:k]].argsort()]
-    return near
 
 
 def join_blocks(blocks: Iterable[Targets]) -> list[Targets]:
@@ -364,7 +340,6 @@ INITIAL_NUGGET_AND_POWER = 0.05, 0.25  # first guess of n and a
 # limits of L, tau, n and a, which keep C invertible and the reach short
 RANGES = (1e-3, 4.0), (0.1, 100.0), (MIN_NUGGET, 0.9), (1e-2, 0.5)
 BOUNDS = np.log(RANGES)
-FEW = 8  # values of a window whose neighbours a fit finds without a tree
 MAX_ITERATIONS = 15  # iterations of L-BFGS-B
 DRAWN_TARGETS = 1000  # draws of held-out values that determine the parameters
 MIN_TARGETS = 50  # smallest number of held-out values with a weight for which the parameters are fitted
@@ -410,7 +385,7 @@ def fit_kriging(
         for tried in ((nu,), smoothness)[start is not None :]:  # the neighbours depend on the correlation
             c = KrigingModel.of(theta, smoothness[len(smoothness) // 2]).correlation
             found = (
-                pool.map(call, targets(visible, c, repeats, times, reached, FEW))
+                pool.map(call, targets(visible, c, repeats, times, reached))
                 for times, reached in windows(series.step, c)
             )
             blocks = join_blocks(chain.from_iterable(found))
