@@ -101,9 +101,8 @@ from fieldcast.tasks import TASKS
 
 COMMAND = re.compile(r"kedro run(?: --[\w-]+ [\w.=,]+)+")
 DOCUMENT = re.compile(r"\b(docs/)?((?:[\w-]+/)*[\w-]+\.md)(#[\w-]+)?(?=[\s,.;:)|])")
-ADDRESS = re.compile(
-    rf"^({'|'.join(TASKS)})\.\w+\."
-)  # of an experiment, at the beginning of a data set's name
+# of an experiment, at the beginning of the name of a data set
+ADDRESS = re.compile(rf"^({'|'.join(TASKS)})\.\w+\.")
 LONGEST_DEFAULT = 60  # characters; a longer default is left to its file
 
 
@@ -207,9 +206,8 @@ def data_sets() -> Iterator[str]:
     for pipeline in order:
         for node in registered[pipeline].nodes:
             name = ADDRESS.sub("*.", node.name)
-            key = (
-                name if "." in name else f"{pipeline} {name}"
-            )  # a stage or an experiment is part of most names
+            # a stage or an experiment is part of most names
+            key = name if "." in name else f"{pipeline} {name}"
             _, outputs = made.setdefault(key, (ADDRESS.sub("*.", f"{pipeline}.").rstrip("."), set()))
             outputs |= {ADDRESS.sub("*.", each).partition("@")[0] for each in node.outputs}
     yield "## Data sets"

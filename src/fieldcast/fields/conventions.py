@@ -96,16 +96,8 @@ QUANTILES = "_median", "_p05", "_p95"  # where the variable is mapped (`quantiti
 AS_OBSERVED = "_observed"  # observed values that a result smooths
 # standard deviation and mean of their errors, where variables of the source give them
 OF_ERRORS = AS_OBSERVED + "_error", AS_OBSERVED + "_bias"
-SUFFIXES = (
-    MEAN,
-    SPREAD,
-    SUSPECT,
-    *QUANTILES,
-    MEMBERS,
-    FLAG,
-    AS_OBSERVED,
-    *OF_ERRORS,
-)  # in the order of a result
+# all of them, in the order of a result
+SUFFIXES = (MEAN, SPREAD, SUSPECT, *QUANTILES, MEMBERS, FLAG, AS_OBSERVED, *OF_ERRORS)
 
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
 RESERVED = frozenset(
